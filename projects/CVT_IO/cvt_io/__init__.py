@@ -1,0 +1,1 @@
+"""CVT-IO for MMDetection3D."""

@@ -1,0 +1,7 @@
+"""Coordinate frames: BEV grid, rigid poses and pinhole cameras. Pure numpy, imports nothing above it."""
+
+from .bev_grid import BEVGrid
+from .pinhole import project, resize_crop_intrinsics
+from .poses import flat_pose, invert_rigid, pose_matrix, yaw_of
+
+__all__ = ['BEVGrid', 'flat_pose', 'invert_rigid', 'pose_matrix', 'project', 'resize_crop_intrinsics', 'yaw_of']

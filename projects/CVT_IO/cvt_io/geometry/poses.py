@@ -1,0 +1,45 @@
+"""Rigid poses from nuScenes records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pyquaternion import Quaternion
+
+
+def pose_matrix(rotation: Sequence[float], translation: Sequence[float]) -> np.ndarray:
+    """Matrix (4, 4), float64, of a nuScenes record: maps the record's frame into its parent frame.
+
+    Args:
+        rotation: quaternion (w, x, y, z), normalised here.
+        translation: (3,) metres.
+    """
+    matrix = np.eye(4)
+    matrix[:3, :3] = Quaternion(rotation).rotation_matrix
+    matrix[:3, 3] = translation
+    return matrix
+
+
+def yaw_of(rotation: Sequence[float]) -> float:
+    """Yaw in radians as pyquaternion decomposes a rotation: atan2(2(wz − xy), 1 − 2(y² + z²)).
+
+    It differs from the usual ZYX yaw (2(wz + xy)) as soon as there is roll and pitch; the labels of the Cross-View
+    Transformer are defined with this one.
+    """
+    return Quaternion(rotation).yaw_pitch_roll[0]
+
+
+def flat_pose(rotation: Sequence[float], translation: Sequence[float]) -> np.ndarray:
+    """Like :func:`pose_matrix`, with the rotation reduced to its yaw (:func:`yaw_of`); keeps the whole translation."""
+    return pose_matrix(Quaternion(axis=(0, 0, 1), radians=yaw_of(rotation)).elements, translation)
+
+
+def invert_rigid(matrix: np.ndarray) -> np.ndarray:
+    """Inverse (…, 4, 4) of rigid transforms (…, 4, 4) by transposition of the rotation."""
+    inverse = np.zeros_like(matrix)
+    rotation = np.swapaxes(matrix[..., :3, :3], -1, -2)
+    inverse[..., :3, :3] = rotation
+    inverse[..., :3, 3] = -(rotation @ matrix[..., :3, 3:])[..., 0]
+    inverse[..., 3, 3] = 1
+    return inverse
