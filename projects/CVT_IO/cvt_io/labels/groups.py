@@ -1,0 +1,55 @@
+"""Label groups: which of the twelve classes make up one segmentation output, and which pixels count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .classes import CLASSES
+
+
+@dataclass(frozen=True)
+class LabelGroup:
+    """One segmentation output.
+
+    Attributes:
+        name: short name, for losses and metrics.
+        classes: indices into the twelve classes; a pixel is positive where any of them is.
+        min_visibility: pixels whose vehicle has a lower visibility token are left out of the loss and the headline
+            metric; 0 keeps all.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+    min_visibility: int = 0
+
+    def target(self, classes: Tensor) -> Tensor:
+        """Args: classes (…, 12, h, w). Returns: bool (…, h, w)."""
+        return classes[..., self.classes, :, :].any(dim=-3)
+
+    def keep(self, visibility: Tensor) -> Tensor:
+        """Args: visibility tokens (…, h, w), 255 where there is no vehicle. Returns: bool (…, h, w)."""
+        return visibility >= self.min_visibility
+
+
+def build_label_groups(config: Mapping[str, Mapping]) -> tuple[LabelGroup, ...]:
+    """Reads a config's ``label_groups``: ``{name: dict(classes=[class names], min_visibility=0)}``, in output order.
+
+    Raises:
+        ValueError: there is no group, or a class or key is unknown.
+    """
+    groups = []
+    for name, group in config.items():
+        unknown = [c for c in group.get('classes', ()) if c not in CLASSES]
+        if unknown or not group.get('classes') or set(group) - {'classes', 'min_visibility'}:
+            raise ValueError(
+                f'label_groups.{name}: expected classes (some of {", ".join(CLASSES)}) and min_visibility, '
+                f'got {dict(group)}'
+            )
+        indices = tuple(CLASSES.index(c) for c in group['classes'])
+        groups.append(LabelGroup(name, indices, int(group.get('min_visibility', 0))))
+    if not groups:
+        raise ValueError('label_groups: expected at least one group')
+    return tuple(groups)

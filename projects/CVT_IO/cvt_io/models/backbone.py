@@ -1,0 +1,127 @@
+"""Truncated EfficientNet with taps after chosen blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mmdet3d.registry import MODELS
+from mmdet.models.backbones.efficientnet import EfficientNet
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+
+from .layers.same_pad import SamePadConv2d
+from .pretrained import load_pretrained
+
+
+@MODELS.register_module()
+class CVTIOEfficientNet(EfficientNet):
+    """mmdet's EfficientNet, cut after a block, as the Cross-View Transformer uses it.
+
+    Parameter names are mmdet's, so OpenMMLab's published checkpoints load by their own keys.
+
+    Args:
+        arch: ``b0`` … ``b8``.
+        out_blocks: MBConv blocks, counted from 0 over the whole net, whose outputs are returned; the net ends after the
+            last of them.
+        padding: ``static``, worked out once for the architecture's nominal input (380 pixels for ``b4``) as in the
+            original checkpoints, or ``dynamic``, for the input at hand.
+        drop_connect_rate: block i of k is dropped with probability rate·i/k in training.
+        bn_momentum: share of a training step's statistics in the running ones, with or without ``with_cp``.
+        with_cp: recompute the blocks' activations in the backward pass to save memory.
+        init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)``, or any of mmengine's; ``None`` is mmdet's random
+            initialisation.
+
+    Source: Tan & Le, EfficientNet, ICML 2019; Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4.
+    """
+
+    def __init__(
+        self,
+        arch: str = 'b4',
+        out_blocks: Sequence[int] = (2, 10),
+        padding: str = 'static',
+        drop_connect_rate: float = 0.2,
+        bn_momentum: float = 0.0199,
+        with_cp: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        if padding not in ('static', 'dynamic'):
+            raise ValueError(f"backbone.padding: expected 'static' or 'dynamic', got {padding!r}")
+        super().__init__(
+            arch,
+            out_indices=(len(self.layer_settings[arch[:1]]) - 2,),
+            conv_cfg=dict(type=SamePadConv2d),
+            norm_cfg=dict(type='BN', eps=1e-3, momentum=bn_momentum),
+            act_cfg=dict(type='SiLU'),
+            with_cp=with_cp,
+            **({} if init_cfg is None else dict(init_cfg=init_cfg)),
+        )
+        self.out_blocks = tuple(out_blocks)
+        self._set_drop_connect(drop_connect_rate)
+        self._truncate(max(self.out_blocks))
+        if padding == 'static':
+            self._set_static_padding(self.arch_setting[2])
+        if with_cp:
+            self._halve_momentum(bn_momentum)
+
+    def blocks(self) -> list[nn.Module]:
+        """The MBConv blocks in order."""
+        return [block for layer in self.layers[1:] for block in layer]
+
+    def _set_drop_connect(self, rate: float) -> None:
+        blocks = self.blocks()  # all of the architecture's, as the rate counts them
+        for i, block in enumerate(blocks[1:], start=1):
+            block.drop_path = DropPath(rate * i / len(blocks)) if rate else nn.Identity()
+
+    def _truncate(self, last_block: int) -> None:
+        count = last_block + 1
+        for i, layer in enumerate(self.layers[1:], start=1):
+            self.layers[i] = layer[:count]
+            count -= len(layer)
+            if count <= 0:
+                self.layers = self.layers[: i + 1]
+                return
+        raise ValueError(f'backbone.out_blocks: the architecture has no block {last_block}')
+
+    def _set_static_padding(self, size: int) -> None:
+        for conv in self.modules():
+            if isinstance(conv, SamePadConv2d):
+                conv.static_size = size
+                size = math.ceil(size / conv.stride[0])
+
+    def _halve_momentum(self, momentum: float) -> None:
+        # A recomputed block updates its statistics twice a step, with the same batch.
+        for block in self.blocks():
+            for module in block.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = 1 - math.sqrt(1 - momentum)
+
+    def init_weights(self) -> None:
+        """Random or pre-trained initialisation, by ``init_cfg``.
+
+        Raises:
+            RuntimeError: the pre-trained weights cannot be had or are not this architecture's.
+        """
+        if not isinstance(self.init_cfg, dict) or self.init_cfg['type'] != 'Pretrained':
+            super().init_weights()
+            return
+        weights = load_pretrained(self.init_cfg['checkpoint'], self.init_cfg.get('prefix', ''))
+        wanted = self.state_dict()
+        missing = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
+        if missing:
+            raise RuntimeError(
+                f'{self.init_cfg["checkpoint"]}: {len(missing)} of {len(wanted)} weights are missing or have another '
+                f'shape, the first of them {missing[0]!r}'
+            )
+        self.load_state_dict({key: weights[key] for key in wanted})
+        self._is_init = True
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Args: x (b, 3, H, W), normalised. Returns: the outputs of ``out_blocks``, each (b, C, h, w)."""
+        x = self.layers[0](x)
+        outputs = {}
+        for i, block in enumerate(self.blocks()):
+            x = block(x)
+            if i in self.out_blocks:
+                outputs[i] = x
+        return tuple(outputs[i] for i in self.out_blocks)

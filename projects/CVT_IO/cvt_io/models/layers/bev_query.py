@@ -1,0 +1,61 @@
+"""The learned BEV prior, and the queries that it makes with a rig."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...geometry import BEVGrid
+from .attention import unit_channels
+
+
+class BEVPrior(nn.Module):
+    """Learned features of the coarse BEV grid, N(0, 1) at the start.
+
+    Args:
+        dim: channels d.
+        size: cells (height, width).
+    """
+
+    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.learned_features = nn.Parameter(torch.randn(dim, *size))
+
+    def forward(self, batch_size: int) -> Tensor:
+        """Returns: (b, d, height, width), one view for the whole batch."""
+        return self.learned_features.expand(batch_size, -1, -1, -1)
+
+
+class BEVPosition(nn.Module):
+    """Embeds where a BEV cell lies as seen from each camera: unit(W·xy + b − embedded camera centre).
+
+    Args:
+        dim: channels d.
+        grid: the full BEV grid.
+        size: cells (height, width) of the coarse grid, spread over the full one corner to corner.
+    """
+
+    ego_xy: Tensor
+
+    def __init__(self, dim: int, grid: BEVGrid, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.bev_embed = nn.Conv2d(2, dim, 1)
+        # Follows from the grid, so it is not a part of the weights.
+        self.register_buffer('ego_xy', coarse_ego_xy(grid, size), persistent=False)
+
+    def forward(self, centres: Tensor) -> Tensor:
+        """Args: centres, embedded, (b, n, d, 1, 1). Returns: (b, n, d, height, width)."""
+        return unit_channels(self.bev_embed(self.ego_xy[None])[:, None] - centres)
+
+
+def coarse_ego_xy(grid: BEVGrid, size: tuple[int, int]) -> Tensor:
+    """Ego metres (x, y) of a coarse grid's cells, laid over the full grid corner to corner: (2, height, width) fp32."""
+    (height, width), float64 = grid.size, torch.float64
+    rows, columns = torch.meshgrid(
+        torch.linspace(0, 1, size[0], dtype=float64) * height,
+        torch.linspace(0, 1, size[1], dtype=float64) * width,
+        indexing='ij',
+    )
+    pixels = torch.stack([columns, rows, torch.ones_like(rows)])
+    ego = torch.einsum('ij,jhw->ihw', torch.from_numpy(grid.ego_from_pixels), pixels)
+    return ego[:2].float()

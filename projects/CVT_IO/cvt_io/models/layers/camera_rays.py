@@ -1,0 +1,58 @@
+"""What the cameras' calibration says about each image token: ray directions and camera centres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Calibration of one batch, inverted once.
+
+    Attributes:
+        pixels_to_cam: (b, n, 3, 3), inverse intrinsics.
+        ego_from_cam: (b, n, 4, 4), inverse of ``cam_from_ego``.
+        image_size: (height, width) in pixels of the images that the intrinsics belong to.
+    """
+
+    pixels_to_cam: Tensor
+    ego_from_cam: Tensor
+    image_size: tuple[int, int]
+
+    @classmethod
+    def from_calibration(cls, intrinsics: Tensor, cam_from_ego: Tensor, image_size: tuple[int, int]) -> Rig:
+        """Args: intrinsics (b, n, 3, 3); cam_from_ego (b, n, 4, 4); image_size (height, width)."""
+        return cls(torch.linalg.inv(intrinsics.float()), torch.linalg.inv(cam_from_ego.float()), tuple(image_size))
+
+    def camera_centres(self) -> Tensor:
+        """Camera centres in ego metres, homogeneous: (b, n, 4, 1, 1)."""
+        return self.ego_from_cam[..., 3, None, None]
+
+    def pixel_rays(self, feature_size: tuple[int, int]) -> Tensor:
+        """Points at depth 1 of each feature cell's pixel, in ego metres, homogeneous.
+
+        The cells are spread over the image corner to corner: the first lies on pixel 0, the last on pixel ``width``.
+
+        Args:
+            feature_size: (h, w) of the feature map.
+
+        Returns:
+            (b, n, 4, h, w).
+        """
+        (h, w), (height, width) = feature_size, self.image_size
+        like = dict(device=self.ego_from_cam.device, dtype=self.ego_from_cam.dtype)
+        ys, xs = torch.meshgrid(
+            torch.linspace(0, 1, h, **like) * height, torch.linspace(0, 1, w, **like) * width, indexing='ij'
+        )
+        pixels = torch.stack([xs, ys, torch.ones_like(xs)]).flatten(1)  # 3 h·w
+        with torch.autocast(pixels.device.type, enabled=False):  # metres to the millimetre need all of fp32
+            in_cam = self.pixels_to_cam @ pixels  # b n 3 h·w
+            in_cam = torch.cat([in_cam, torch.ones_like(in_cam[..., :1, :])], dim=-2)
+            return (self.ego_from_cam @ in_cam).unflatten(-1, (h, w))
+
+    def per_camera(self) -> Rig:
+        """Each camera as a batch item of its own: batch b·n, one camera."""
+        return Rig(self.pixels_to_cam.flatten(0, 1)[:, None], self.ego_from_cam.flatten(0, 1)[:, None], self.image_size)

@@ -1,0 +1,42 @@
+"""One scale of reading the images into a query grid."""
+
+from __future__ import annotations
+
+from mmdet.models.backbones.resnet import Bottleneck
+from torch import Tensor, nn
+
+from .attention import CrossAttention
+from .camera_rays import Rig
+from .image_tokens import ImageTokens
+
+
+class CrossView(nn.Module):
+    """Cross-attention from a query grid to one scale's image tokens, then bottlenecks on the grid.
+
+    Args:
+        in_channels: channels C of the scale's features.
+        dim: channels d of the grid.
+        attention: further arguments of :class:`CrossAttention`.
+        bottlenecks: how many ResNet bottlenecks (d → d/4 → d) follow.
+    """
+
+    def __init__(self, in_channels: int, dim: int, attention: dict, bottlenecks: int) -> None:
+        super().__init__()
+        self.tokens = ImageTokens(in_channels, dim)
+        self.cross_attend = CrossAttention(dim, **attention)
+        self.bottlenecks = nn.Sequential(*(Bottleneck(dim, dim // 4, style='pytorch') for _ in range(bottlenecks)))
+
+    def forward(self, query: Tensor, skip: Tensor, features: Tensor, rig: Rig) -> Tensor:
+        """Reads one scale.
+
+        Args:
+            query: (b, n or 1, d, H, W).
+            skip: (b, d, H, W), the grid that is refined.
+            features: (b, n, C, h, w).
+            rig: calibration of the n cameras.
+
+        Returns:
+            (b, d, H, W).
+        """
+        key, value = self.tokens(features, rig)
+        return self.bottlenecks(self.cross_attend(query, key, value, skip))

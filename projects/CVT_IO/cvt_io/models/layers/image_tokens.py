@@ -1,0 +1,47 @@
+"""Keys and values of one feature scale."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .attention import unit_channels
+from .camera_rays import Rig
+
+
+class ImageTokens(nn.Module):
+    """Turns one scale's image features and their calibration into attention keys and values.
+
+    The key knows where it looks (its ray, relative to the camera centre) and what it sees; the value only what it sees.
+
+    Args:
+        in_channels: channels C of the features.
+        dim: channels d of keys and values.
+
+    Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 3.1 (camera-aware positional encoding).
+    """
+
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.feature_proj = _projection(in_channels, dim)
+        self.feature_linear = _projection(in_channels, dim)
+        self.img_embed = nn.Conv2d(4, dim, 1, bias=False)
+        self.cam_embed = nn.Conv2d(4, dim, 1, bias=False)
+
+    def embed_centres(self, rig: Rig) -> Tensor:
+        """Embedded camera centres, (b, n, d, 1, 1)."""
+        return per_image(self.cam_embed, rig.camera_centres())
+
+    def forward(self, features: Tensor, rig: Rig) -> tuple[Tensor, Tensor]:
+        """Args: features (b, n, C, h, w) and the rig. Returns: key and value, each (b, n, d, h, w)."""
+        rays = per_image(self.img_embed, rig.pixel_rays(features.shape[-2:]))
+        embedding = unit_channels(rays - self.embed_centres(rig))
+        return embedding + per_image(self.feature_proj, features), per_image(self.feature_linear, features)
+
+
+def _projection(in_channels: int, dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(), nn.Conv2d(in_channels, dim, 1, bias=False))
+
+
+def per_image(module: nn.Module, x: Tensor) -> Tensor:
+    """Applies an image module to (b, n, C, h, w)."""
+    return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])

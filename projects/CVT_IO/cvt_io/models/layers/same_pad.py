@@ -1,0 +1,38 @@
+"""TensorFlow's "same" padding, for the input at hand or for a nominal one."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SamePadConv2d(nn.Conv2d):
+    """Convolution whose output has ⌈input / stride⌉ cells, with the odd cell of padding at the bottom and right.
+
+    The published EfficientNets pad *statically*: the amount is worked out once, for the network's nominal input. Set
+    ``static_size`` (the nominal input's side at this layer) for that; without it the padding follows each input.
+
+    Args:
+        padding: accepted for mmcv's ``ConvModule`` and ignored, as the padding is worked out here.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, **kwargs) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding=0, **kwargs)
+        self.static_size: int | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
+        top, bottom = self._pads(self.static_size or x.shape[-2], 0)
+        left, right = self._pads(self.static_size or x.shape[-1], 1)
+        if (top, left) == (bottom, right):
+            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
+        x = F.pad(x, (left, right, top, bottom))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def _pads(self, size: int, axis: int) -> tuple[int, int]:
+        """Cells to add before and after an axis of ``size`` cells."""
+        stride, reach = self.stride[axis], (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+        total = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
+        return total // 2, total - total // 2

@@ -1,0 +1,5 @@
+"""Losses."""
+
+from .focal import CVTIOFocalLoss, sigmoid_focal_loss
+
+__all__ = ['CVTIOFocalLoss', 'sigmoid_focal_loss']

@@ -1,0 +1,57 @@
+"""The neck of the baseline ``cvt``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmdet3d.registry import MODELS
+from torch import Tensor, nn
+
+from ...geometry import BEVGrid
+from ..layers import BEVPosition, BEVPrior, CrossView, Rig
+from .coarse_grid import coarse_size
+
+
+@MODELS.register_module()
+class CVTIOCrossViewNeck(nn.Module):
+    """Image features → BEV features by direct attention of every BEV cell to every image token.
+
+    Args:
+        in_channels: channels of the feature scales, in the order in which they are read.
+        bev_grid: the full BEV grid, ``dict(size=(h, w), metres=(h_m, w_m))``.
+        downsample: full cells per coarse cell, along each side.
+        dim: channels d.
+        heads: attention heads.
+        head_dim: channels per head.
+        bottlenecks: ResNet bottlenecks after each scale.
+
+    Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 3.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        bev_grid: Mapping,
+        downsample: int = 8,
+        dim: int = 128,
+        heads: int = 4,
+        head_dim: int = 32,
+        bottlenecks: Sequence[int] = (2, 2),
+    ) -> None:
+        super().__init__()
+        grid = BEVGrid.from_dict(bev_grid)
+        size = coarse_size(grid, downsample)
+        attention = dict(heads=heads, head_dim=head_dim)
+        self.prior = BEVPrior(dim, size)
+        self.positions = nn.ModuleList(BEVPosition(dim, grid, size) for _ in in_channels)
+        self.cross_views = nn.ModuleList(
+            CrossView(channels, dim, attention, count) for channels, count in zip(in_channels, bottlenecks, strict=True)
+        )
+
+    def forward(self, features: Sequence[Tensor], rig: Rig) -> Tensor:
+        """Args: features, each (b, n, C, h, w), and the rig. Returns: (b, d, height, width) of the coarse BEV grid."""
+        x = self.prior(len(features[0]))
+        for position, cross_view, feature in zip(self.positions, self.cross_views, features, strict=True):
+            query = position(cross_view.tokens.embed_centres(rig)) + x[:, None]
+            x = cross_view(query, x, feature, rig)
+        return x

@@ -1,0 +1,52 @@
+"""Encode: images → latent array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import CrossView, Rig
+
+
+class LatentArray(nn.Module):
+    """The learned latent grid, N(0, 1) at the start; it has no metric coordinates.
+
+    Args:
+        dim: channels d.
+        size: latents (rows, columns).
+    """
+
+    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.learned_array = nn.Parameter(torch.randn(dim, *size))
+
+    def forward(self, batch_size: int) -> Tensor:
+        """Returns: (b, d, rows, columns), one view for the whole batch."""
+        return self.learned_array.expand(batch_size, -1, -1, -1)
+
+
+class Encode(nn.Module):
+    """The latent grid reads the images, scale by scale.
+
+    Args:
+        in_channels: channels of the feature scales, in the order in which they are read.
+        dim: channels d of the latents.
+        attention: further arguments of ``CrossAttention``.
+        bottlenecks: ResNet bottlenecks after each scale.
+
+    Source: Jaegle et al., Perceiver IO, 2021, section 3.1 (encode).
+    """
+
+    def __init__(self, in_channels: Sequence[int], dim: int, attention: dict, bottlenecks: Sequence[int]) -> None:
+        super().__init__()
+        self.cross_views = nn.ModuleList(
+            CrossView(channels, dim, attention, count) for channels, count in zip(in_channels, bottlenecks, strict=True)
+        )
+
+    def forward(self, latents: Tensor, features: Sequence[Tensor], rig: Rig) -> Tensor:
+        """Args: latents (b, d, N, N); features, each (b, n, C, h, w); rig. Returns: latents (b, d, N, N)."""
+        for cross_view, feature in zip(self.cross_views, features, strict=True):
+            latents = cross_view(latents[:, None], latents, feature, rig)
+        return latents

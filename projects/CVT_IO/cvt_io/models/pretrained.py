@@ -1,0 +1,38 @@
+"""Pre-trained weights from a file or a URL, without unpickling anything but tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+
+
+def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
+    """Reads a state dict.
+
+    Args:
+        checkpoint: path, or http(s) URL; a download is kept in torch's hub folder, and checked against the SHA-256
+            prefix at the end of the file's name.
+        prefix: keys that do not begin with it are left out, and it is cut off the others.
+
+    Raises:
+        RuntimeError: the file cannot be had or read; the message says how to go on without it.
+    """
+    try:
+        if urlparse(checkpoint).scheme in ('http', 'https'):
+            state = torch.hub.load_state_dict_from_url(
+                checkpoint, map_location='cpu', check_hash=True, weights_only=True
+            )
+        else:
+            state = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except Exception as error:  # download, disk and format errors have no common base class
+        name = Path(urlparse(checkpoint).path).name
+        raise RuntimeError(
+            f'pre-trained weights {checkpoint} could not be loaded ({type(error).__name__}: {error}).\n'
+            f'Fetch {name} by other means and add --cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, '
+            'or train from random weights with --cfg-options model.backbone.init_cfg=None.'
+        ) from error
+    state = state.get('state_dict', state)
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
