@@ -1,0 +1,163 @@
+"""A BEV label as one small PNG file.
+
+The image is 16-bit grayscale, (2h, w). Its upper half holds the class bits (bit i = class i), its lower half the
+vehicle instances (0 = no vehicle, k = entry k − 1 of the vehicle table). The text chunk ``cvt_io`` holds JSON:
+format version, grid, digest of what the label was made from, and the vehicle table of [centre column, centre row,
+visibility token], centres un-rounded. Visibility and centre maps follow from these exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from ..geometry import BEVGrid
+from .classes import CLASSES
+from .errors import DataError
+
+FORMAT_VERSION = 1
+NO_VEHICLE = 255
+_CHUNK = 'cvt_io'
+
+
+@dataclass(frozen=True)
+class StoredLabel:
+    """What a label file holds.
+
+    Attributes:
+        class_bits: (h, w) uint16, bit i = class i.
+        instances: (h, w) uint16, 0 = no vehicle, k = ``vehicles[k - 1]``.
+        vehicles: (centre column, centre row, visibility token 1–4) of each vehicle that has a cell.
+        grid: the label's grid.
+        source: digest of everything the label was made from.
+    """
+
+    class_bits: np.ndarray
+    instances: np.ndarray
+    vehicles: Sequence[tuple[float, float, int]]
+    grid: BEVGrid
+    source: str = ''
+
+
+@dataclass(frozen=True)
+class BEVLabel:
+    """A decoded label.
+
+    Attributes:
+        classes: (12, h, w) uint8 in {0, 1}, in the order of ``CLASSES``.
+        visibility: (h, w) uint8, the vehicle's visibility token 1–4, 255 where there is no vehicle.
+        center: (h, w) float32 in [0, 1], exp(−‖p − c‖²) for cell p of a vehicle with centre c, 0 elsewhere.
+        grid: the label's grid.
+    """
+
+    classes: np.ndarray
+    visibility: np.ndarray
+    center: np.ndarray
+    grid: BEVGrid
+
+
+def encode_label(label: StoredLabel) -> bytes:
+    """PNG file of a label; equal labels give equal bytes."""
+    text = dict(format=FORMAT_VERSION, grid=label.grid.to_dict(), source=label.source, vehicles=label.vehicles)
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text(_CHUNK, json.dumps(text, separators=(',', ':')), zip=True)
+    planes = np.concatenate([label.class_bits, label.instances]).astype(np.uint16)
+    file = BytesIO()
+    Image.fromarray(planes).save(file, 'PNG', pnginfo=chunks, compress_level=6)
+    return file.getvalue()
+
+
+def decode_label(data: bytes, grid: BEVGrid | None = None, where: str | Path = 'label') -> BEVLabel:
+    """Label of a PNG file made by :func:`encode_label`.
+
+    Args:
+        data: the file's content.
+        grid: the grid the label must have; any when None.
+        where: the file's name for error messages.
+
+    Raises:
+        DataError: it is no whole label file, or one of another grid.
+    """
+    return expand(decode_stored(data, grid, where))
+
+
+def read_label(path: str | Path, grid: BEVGrid | None = None) -> BEVLabel:
+    """:func:`decode_label` of a file.
+
+    Raises:
+        DataError: as there, or the file cannot be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f'{path}: cannot read label file: {error.strerror}') from error
+    return decode_label(data, grid, path)
+
+
+def expand(label: StoredLabel) -> BEVLabel:
+    """Class planes, visibility and centre maps of a stored label."""
+    bits = np.arange(len(CLASSES), dtype=np.uint16)[:, None, None]
+    classes = ((label.class_bits >> bits) & 1).astype(np.uint8)
+    visibility = np.full(label.grid.size, NO_VEHICLE, np.uint8)
+    center = np.zeros(label.grid.size, np.float32)
+    rows, columns = np.nonzero(label.instances)
+    if len(rows):
+        table = np.array(label.vehicles, np.float64)[label.instances[rows, columns].astype(np.intp) - 1]
+        visibility[rows, columns] = table[:, 2]
+        center[rows, columns] = np.exp(-((columns - table[:, 0]) ** 2 + (rows - table[:, 1]) ** 2))
+    return BEVLabel(classes, visibility, center, label.grid)
+
+
+def decode_stored(data: bytes, grid: BEVGrid | None = None, where: str | Path = 'label') -> StoredLabel:
+    """Like :func:`decode_label`, without deriving the maps."""
+    planes, text = _read_png(data, where)
+    label_grid, source, vehicles = _read_text(text, where)
+    if grid is not None and label_grid != grid:
+        raise DataError(f'{where}: label has another grid: expected {grid}, found {label_grid}')
+    height, width = label_grid.size
+    if planes.shape != (2 * height, width):
+        raise DataError(f'{where}: expected a PNG of {2 * height}×{width} cells, found {planes.shape}')
+    class_bits, instances = planes[:height], planes[height:]
+    if class_bits.max() >= 1 << len(CLASSES):
+        raise DataError(f'{where}: expected class bits 0–{len(CLASSES) - 1}, found the value {class_bits.max():#x}')
+    if instances.max() > len(vehicles):
+        raise DataError(f'{where}: expected at most {len(vehicles)} vehicles, found number {instances.max()}')
+    return StoredLabel(class_bits, instances, vehicles, label_grid, source)
+
+
+def _read_png(data: bytes, where: str | Path) -> tuple[np.ndarray, str]:
+    if not data.startswith(b'\x89PNG\r\n\x1a\n'):
+        raise DataError(f'{where}: expected a PNG file, found {len(data)} bytes that start with {data[:8]!r}')
+    try:
+        # Loading an image leaves the checksums of its data alone; only verify() looks at them.
+        Image.open(BytesIO(data)).verify()
+        image = Image.open(BytesIO(data))
+        planes = np.asarray(image)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f'{where}: truncated or damaged PNG file: {error}') from error
+    if planes.dtype != np.uint16 or planes.ndim != 2:
+        raise DataError(f'{where}: expected a 16-bit grayscale PNG, found mode {image.mode}')
+    text = image.info.get(_CHUNK)
+    if not isinstance(text, str):
+        raise DataError(f'{where}: expected a PNG with the text chunk {_CHUNK!r}, found {sorted(image.info)}')
+    return planes, text
+
+
+def _read_text(text: str, where: str | Path) -> tuple[BEVGrid, str, list[tuple[float, float, int]]]:
+    try:
+        content = json.loads(text)
+        version = content['format']
+        if version != FORMAT_VERSION:
+            raise DataError(f'{where}: expected label format {FORMAT_VERSION}, found {version}')
+        vehicles = [(float(x), float(y), int(visibility)) for x, y, visibility in content['vehicles']]
+        return BEVGrid.from_dict(content['grid']), str(content['source']), vehicles
+    except DataError:
+        raise
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f'{where}: unreadable text chunk {_CHUNK!r}: {error!r}') from error

@@ -1,0 +1,25 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_TEMPORARY = '.{name}.{pid}.tmp'
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file in one step: whoever reads it, and whenever the writer is killed, it is whole or absent."""
+    temporary = path.with_name(_TEMPORARY.format(name=path.name, pid=os.getpid()))
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_temporaries(folder: Path, name: str = '*') -> None:
+    """Deletes what killed writers (:func:`write_atomic`) of files called ``name`` (a pattern) left in a folder."""
+    for path in folder.glob(_TEMPORARY.format(name=name, pid='*')):
+        path.unlink(missing_ok=True)
