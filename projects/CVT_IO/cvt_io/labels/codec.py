@@ -64,7 +64,7 @@ class BEVLabel:
 
 def encode_label(label: StoredLabel) -> bytes:
     """PNG file of a label; equal labels give equal bytes."""
-    text = dict(format=FORMAT_VERSION, grid=label.grid.to_dict(), source=label.source, vehicles=label.vehicles)
+    text = {'format': FORMAT_VERSION, 'grid': label.grid.to_dict(), 'source': label.source, 'vehicles': label.vehicles}
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text(_CHUNK, json.dumps(text, separators=(',', ':')), zip=True)
     planes = np.concatenate([label.class_bits, label.instances]).astype(np.uint16)

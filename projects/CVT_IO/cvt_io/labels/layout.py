@@ -34,7 +34,7 @@ def label_dir(out_dir: str | Path, extra_tag: str, grid: BEVGrid) -> Path:
 
 def grid_json(grid: BEVGrid) -> str:
     """Content of a label folder's ``grid.json``."""
-    return json.dumps(dict(format=FORMAT_VERSION, grid=grid.to_dict()), indent=2) + '\n'
+    return json.dumps({'format': FORMAT_VERSION, 'grid': grid.to_dict()}, indent=2) + '\n'
 
 
 def check_label_grid(root: str | Path, grid: BEVGrid) -> Path:

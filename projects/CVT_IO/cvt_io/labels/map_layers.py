@@ -1,0 +1,175 @@
+"""Label planes of the map: lane and road polygons, road and lane divider lines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import shapely
+
+from ..geometry import BEVGrid
+from .classes import LINE_LAYERS, POLYGON_LAYERS
+from .errors import DataError
+from .raster import pixels_from_world, to_cells, to_pixels
+from .records import Record, as_records, read_json
+
+#: Records count if they reach into the square of ± this many metres around the ego vehicle.
+RADIUS = 150.0
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Polygons of one layer in the map's order, with a spatial index over them."""
+
+    shapes: np.ndarray
+    tree: shapely.STRtree
+
+    @classmethod
+    def of(cls, shapes: Iterable[shapely.Polygon]) -> Polygons:
+        """Builds the index."""
+        array = np.array(list(shapes), dtype=object)
+        return cls(array, shapely.STRtree(array))
+
+    def near(self, square: shapely.Polygon) -> np.ndarray:
+        """Polygons that truly intersect a square, in the map's order."""
+        # The tree answers by bounding boxes only: its own predicates go through prepared geometries, which may judge
+        # invalid polygons differently than the plain test does.
+        candidates = self.shapes[np.sort(self.tree.query(square))]
+        return candidates[shapely.intersects(candidates, square)]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of one layer in the map's order.
+
+    Attributes:
+        paths: node coordinates (n, 2) in metres of each line.
+        nodes: (total, 2), all of them in a row.
+        owners: (total,) index of each node's line.
+    """
+
+    paths: list[np.ndarray]
+    nodes: np.ndarray
+    owners: np.ndarray
+
+    @classmethod
+    def of(cls, paths: Iterable[np.ndarray]) -> Lines:
+        """Joins the nodes of all lines."""
+        paths = list(paths)
+        nodes = np.concatenate(paths) if paths else np.empty((0, 2))
+        return cls(paths, nodes, np.repeat(np.arange(len(paths)), [len(path) for path in paths]))
+
+    def near(self, lower: np.ndarray, upper: np.ndarray) -> list[np.ndarray]:
+        """Lines that have a node strictly inside the rectangle between two corners (2,), in the map's order."""
+        inside = ((self.nodes > lower) & (self.nodes < upper)).all(axis=1)
+        return [self.paths[index] for index in np.unique(self.owners[inside])]
+
+
+@dataclass(frozen=True)
+class MapLayers:
+    """The layers of one map that labels need.
+
+    Attributes:
+        polygons: those of each of ``POLYGON_LAYERS``.
+        lines: those of each of ``LINE_LAYERS``.
+        digest: of the map file.
+    """
+
+    polygons: dict[str, Polygons]
+    lines: dict[str, Lines]
+    digest: str
+
+    @classmethod
+    def from_file(cls, path: Path) -> MapLayers:
+        """Reads a map expansion file, version 1.3 or newer.
+
+        Raises:
+            DataError: the file is missing, unreadable, older, or a key or token in it is missing.
+        """
+        content = read_json(path)
+        version = content.get('version', '1.0') if isinstance(content, dict) else 'none'
+        if not version >= '1.3':
+            raise DataError(f'{path}: expected the map expansion of version 1.3 or newer, found version {version}')
+        reader = _MapReader(path, content)
+        polygons = {layer: Polygons.of(reader.polygons(layer)) for layer in POLYGON_LAYERS}
+        lines = {layer: Lines.of(reader.lines(layer)) for layer in LINE_LAYERS}
+        return cls(polygons, lines, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def draw(self, world_from_ego: np.ndarray, grid: BEVGrid) -> np.ndarray:
+        """Class bits (h, w) uint16 of classes 0–3 around a flat ego pose (4, 4).
+
+        Polygons are drawn record by record, exterior with 1 and then its holes with 0, so that a hole may cut an
+        earlier polygon; lines are drawn whole if one of their nodes lies strictly inside the square.
+        """
+        lower, upper = world_from_ego[:2, 3] - RADIUS, world_from_ego[:2, 3] + RADIUS
+        square = shapely.box(*lower, *upper)
+        matrix = pixels_from_world(grid, world_from_ego)
+        bits = np.zeros(grid.size, np.uint16)
+        for index, layer in enumerate(POLYGON_LAYERS):
+            bits[_fill(self.polygons[layer].near(square), matrix, grid) > 0] |= 1 << index
+        for index, layer in enumerate(LINE_LAYERS, len(POLYGON_LAYERS)):
+            plane = np.zeros(grid.size, np.uint8)
+            for path in self.lines[layer].near(lower, upper):
+                cv2.polylines(plane, [to_cells(to_pixels(path, matrix))], False, (1,), thickness=1)
+            bits[plane > 0] |= 1 << index
+        return bits
+
+
+def _fill(polygons: Iterable[shapely.Polygon], matrix: np.ndarray, grid: BEVGrid) -> np.ndarray:
+    """Plane (h, w) uint8 in {0, 1}."""
+    plane = np.zeros(grid.size, np.uint8)
+    for polygon in polygons:
+        rings = [to_cells(to_pixels(shapely.get_coordinates(ring), matrix)) for ring in shapely.get_rings(polygon)]
+        cv2.fillPoly(plane, rings[:1], (1,))
+        if len(rings) > 1:
+            cv2.fillPoly(plane, rings[1:], (0,))
+    return plane
+
+
+class _MapReader:
+    """Resolves the tokens of a map file."""
+
+    def __init__(self, path: Path, content: Record) -> None:
+        self.path = path
+        self.content = content
+        self.nodes = {node['token']: (node['x'], node['y']) for node in self._layer('node', 'x', 'y')}
+        self.outlines = {r['token']: r for r in self._layer('polygon', 'exterior_node_tokens', 'holes')}
+        self.paths = {r['token']: r for r in self._layer('line', 'node_tokens')}
+
+    def polygons(self, layer: str) -> Iterable[shapely.Polygon]:
+        for record in self._layer(layer, 'polygon_token'):
+            outline = self._get(self.outlines, 'polygon', record['polygon_token'])
+            holes = as_records(outline['holes'], ('node_tokens',), self.path, f'holes of polygon {outline["token"]!r}')
+            exterior = self._coordinates(outline['exterior_node_tokens'])
+            try:
+                yield shapely.Polygon(
+                    exterior, [self._coordinates(h['node_tokens']) for h in holes if h['node_tokens']]
+                )
+            except (ValueError, TypeError) as error:
+                raise DataError(f'{self.path}: polygon {outline["token"]!r} is none: {error}') from error
+
+    def lines(self, layer: str) -> Iterable[np.ndarray]:
+        for record in self._layer(layer, 'line_token'):
+            nodes = self._get(self.paths, 'line', record['line_token'])['node_tokens']
+            # Some lines of the real maps have no node at all.
+            if len(nodes) > 1:
+                yield self._coordinates(nodes)
+
+    def _layer(self, layer: str, *keys: str) -> list[Record]:
+        if layer not in self.content:
+            raise DataError(f'{self.path}: no layer {layer!r} in this map')
+        return as_records(self.content[layer], ('token', *keys), self.path, f'layer {layer!r}')
+
+    def _get(self, records: dict[str, Any], layer: str, token: str) -> Any:
+        if token not in records:
+            raise DataError(f'{self.path}: layer {layer!r} has no token {token!r}, which a record refers to')
+        return records[token]
+
+    def _coordinates(self, tokens: list[str]) -> np.ndarray:
+        points = [self._get(self.nodes, 'node', token) for token in tokens]
+        return np.array(points, dtype=np.float64).reshape(-1, 2)

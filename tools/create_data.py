@@ -1,0 +1,130 @@
+#!/usr/bin/env python
+"""Prepares a data set: info files and BEV labels of nuScenes, or of a toy world in nuScenes' own format."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.labels.layout import EXTRA_TAG
+
+NUSCENES_HELP = """\
+Reads nuScenes' key frames and its map expansion (v1.3) below --root-path:
+
+  <version>/*.json         the tables
+  samples/CAM_*/           the images (sweeps are not needed)
+  maps/expansion/*.json    the map expansion
+
+and writes below --out-dir:
+
+  <tag>_infos_{train,val}.json                  frames, calibration, paths ({test} for v1.0-test)
+  <tag>_labels/<grid>/<scene>/<token>.png       BEV labels (none for v1.0-test)
+  <tag>_labels/<grid>/grid.json                 their grid; there once all labels are
+
+It may be stopped at any moment and run again. Labels of several grids lie side by side: run it once for each."""
+
+TOY_HELP = """\
+Writes a procedural world as a nuScenes data set (tables, images, map expansion) to --out-dir, and then its info files
+and BEV labels, exactly as `create_data.py nuscenes --root-path OUT_DIR` does on the real data."""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    datasets = parser.add_subparsers(dest='dataset', required=True, metavar='{nuscenes,toy}')
+    form = argparse.RawDescriptionHelpFormatter
+
+    nuscenes = datasets.add_parser(
+        'nuscenes', help='nuScenes on disk → infos and labels', description=NUSCENES_HELP, formatter_class=form
+    )
+    nuscenes.add_argument('--root-path', type=Path, default=Path('data/nuscenes'), help='default: %(default)s')
+    nuscenes.add_argument(
+        '--version', default='v1.0-trainval', help='v1.0-trainval (default), v1.0-mini or v1.0-test (infos only)'
+    )
+    nuscenes.add_argument('--out-dir', type=Path, help='folder of the results (default: --root-path)')
+
+    toy = datasets.add_parser(
+        'toy', help='a toy world, written and converted', description=TOY_HELP, formatter_class=form
+    )
+    toy.add_argument('--out-dir', type=Path, default=Path('data/nuscenes-toy'), help='default: %(default)s')
+    toy.add_argument('--version', default='v1.0-mini', help='v1.0-mini (default) or v1.0-trainval')
+    toy.add_argument('--scenes', type=int, default=10, help='number of scenes (default: %(default)s)')
+    toy.add_argument('--frames', type=int, default=20, help='key frames of each scene (default: %(default)s)')
+    toy.add_argument(
+        '--image-size', type=int, nargs=2, default=(900, 1600), metavar=('H', 'W'), help='pixels (default: 900 1600)'
+    )
+    toy.add_argument('--seed', type=int, default=0, help='another seed, another world (default: %(default)s)')
+
+    for parser_ in (nuscenes, toy):
+        parser_.add_argument(
+            '--extra-tag', default=EXTRA_TAG, help="prefix of the results' names (default: %(default)s)"
+        )
+        parser_.add_argument(
+            '--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one for each core)'
+        )
+        grid = parser_.add_argument_group('BEV grid of the labels')
+        grid.add_argument(
+            '--bev-size', type=int, nargs=2, default=(200, 200), metavar=('H', 'W'), help='cells (default: 200 200)'
+        )
+        grid.add_argument(
+            '--bev-metres', type=float, nargs=2, default=(100, 100), metavar=('H', 'W'), help='default: 100 100'
+        )
+        grid.add_argument(
+            '--bev-offset', type=float, default=0.0, help="the ego's shift backwards, a share of H (default: 0)"
+        )
+    return parser.parse_args(argv)
+
+
+def create_data(args: argparse.Namespace) -> None:
+    """Does what the command line asks for."""
+    # The devkit takes seconds to import; --help and wrong arguments need not wait.
+    from projects.CVT_IO.cvt_io.labels.converter import convert
+
+    try:
+        grid = BEVGrid(tuple(args.bev_size), tuple(args.bev_metres), args.bev_offset)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if args.dataset == 'toy':
+        from projects.CVT_IO.cvt_io.toy import generate_toy_world
+
+        generate_toy_world(
+            args.out_dir,
+            version=args.version,
+            scenes=args.scenes,
+            frames=args.frames,
+            image_size=tuple(args.image_size),
+            seed=args.seed,
+            workers=args.workers,
+            progress=True,
+        )
+    root = args.root_path if args.dataset == 'nuscenes' else args.out_dir
+    summary = convert(root, args.version, args.out_dir, args.extra_tag, grid, args.workers)
+    print(summary)
+
+
+def main() -> int:
+    """Exit code: 0 done, 1 an error in the data, 130 stopped by Ctrl-C."""
+    try:
+        create_data(parse_args())
+    except (DataError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except BrokenProcessPool:
+        print('error: a worker process was killed (out of memory?); try fewer --workers', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('stopped; run the same command again to go on', file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
