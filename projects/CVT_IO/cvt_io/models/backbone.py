@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mmdet3d.registry import MODELS
-from mmdet.models.backbones.efficientnet import EfficientNet
 from mmcv.cnn.bricks import DropPath
+from mmdet.models.backbones.efficientnet import EfficientNet
+from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from .layers.same_pad import SamePadConv2d
-from .pretrained import load_pretrained
+from .pretrained import PretrainedError, load_pretrained
 
 
 @MODELS.register_module()
@@ -100,7 +100,7 @@ class CVTIOEfficientNet(EfficientNet):
         """Random or pre-trained initialisation, by ``init_cfg``.
 
         Raises:
-            RuntimeError: the pre-trained weights cannot be had or are not this architecture's.
+            PretrainedError: the pre-trained weights cannot be had or are not this architecture's.
         """
         if not isinstance(self.init_cfg, dict) or self.init_cfg['type'] != 'Pretrained':
             super().init_weights()
@@ -109,7 +109,7 @@ class CVTIOEfficientNet(EfficientNet):
         wanted = self.state_dict()
         missing = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
         if missing:
-            raise RuntimeError(
+            raise PretrainedError(
                 f'{self.init_cfg["checkpoint"]}: {len(missing)} of {len(wanted)} weights are missing or have another '
                 f'shape, the first of them {missing[0]!r}'
             )

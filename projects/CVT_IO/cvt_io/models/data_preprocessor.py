@@ -37,8 +37,8 @@ class CVTIODataPreprocessor(BaseDataPreprocessor):
         """Prepares a batch of ``pseudo_collate``.
 
         Args:
-            data: ``inputs`` with lists of ``imgs`` (n, 3, H, W) uint8 RGB, ``intrinsics`` (n, 3, 3) and ``cam_from_ego``
-                (n, 4, 4); ``data_samples``, a list.
+            data: ``inputs`` with lists of ``imgs`` (n, 3, H, W) uint8 RGB, ``intrinsics`` (n, 3, 3) and
+                ``cam_from_ego`` (n, 4, 4); ``data_samples``, a list.
             training: unused.
 
         Returns:

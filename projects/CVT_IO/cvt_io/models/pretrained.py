@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 
+class PretrainedError(RuntimeError):
+    """Pre-trained weights cannot be had, or are not this architecture's."""
+
+
 def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
     """Reads a state dict.
 
@@ -18,7 +22,7 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
         prefix: keys that do not begin with it are left out, and it is cut off the others.
 
     Raises:
-        RuntimeError: the file cannot be had or read; the message says how to go on without it.
+        PretrainedError: the file cannot be had or read; the message says how to go on without it.
     """
     try:
         if urlparse(checkpoint).scheme in ('http', 'https'):
@@ -29,7 +33,7 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
             state = torch.load(checkpoint, map_location='cpu', weights_only=True)
     except Exception as error:  # download, disk and format errors have no common base class
         name = Path(urlparse(checkpoint).path).name
-        raise RuntimeError(
+        raise PretrainedError(
             f'pre-trained weights {checkpoint} could not be loaded ({type(error).__name__}: {error}).\n'
             f'Fetch {name} by other means and add --cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, '
             'or train from random weights with --cfg-options model.backbone.init_cfg=None.'

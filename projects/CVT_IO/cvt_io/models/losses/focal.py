@@ -40,7 +40,7 @@ class CVTIOFocalLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, targets: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Args: logits and targets of one shape; keep, a bool mask of that shape. Returns: a scalar (0 if none kept)."""
+        """Args: logits, targets, and keep, a bool mask, of one shape. Returns: a scalar, 0 if no pixel is kept."""
         loss = sigmoid_focal_loss(logits.float(), targets.float(), self.gamma)
         if keep is None:
             return self.loss_weight * loss.mean()

@@ -1,0 +1,31 @@
+custom_imports = dict(imports=['projects.CVT_IO.cvt_io'], allow_failed_imports=False)
+default_scope = 'mmdet3d'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=1407,  # steps; an epoch of nuScenes
+        max_keep_ckpts=1,
+        save_last=True,
+        save_best='vehicle/IoU@0.50',
+        rule='greater',
+    ),
+    visualization=dict(type='CVTIOVisualizationHook'),
+)
+custom_hooks = [dict(type='CVTIOPlainCheckpointHook')]
+
+env_cfg = dict(
+    cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
+randomness = dict(seed=2022)
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+log_level = 'INFO'
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='Visualizer', vis_backends=vis_backends, name='visualizer')
+load_from = None
+resume = False

@@ -1,0 +1,1 @@
+_base_ = ['_base_/models/cvt.py', '_base_/schedules/one_cycle_100k.py', '_base_/default_runtime.py']

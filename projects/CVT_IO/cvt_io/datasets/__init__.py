@@ -1,0 +1,16 @@
+"""nuScenes key frames and the pipeline that turns them into tensors."""
+
+from .loading import CVTIOLoadBEVLabel, CVTIOLoadImages
+from .nuscenes_dataset import CVTIONuScenesDataset
+from .packing import CVTIOPackInputs
+from .transforms import CVTIOGeometricAugment, CVTIOResizeCrop, CVTIOStrongAugment
+
+__all__ = [
+    'CVTIOGeometricAugment',
+    'CVTIOLoadBEVLabel',
+    'CVTIOLoadImages',
+    'CVTIONuScenesDataset',
+    'CVTIOPackInputs',
+    'CVTIOResizeCrop',
+    'CVTIOStrongAugment',
+]

@@ -1,0 +1,148 @@
+"""Pipeline steps that change the images; the intrinsics follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import TRANSFORMS
+
+from ..geometry import resize_crop_intrinsics
+
+
+@TRANSFORMS.register_module()
+class CVTIOResizeCrop(BaseTransform):
+    """Resizes each image as Pillow's antialiased bilinear filter does, then cuts off its top.
+
+    Required and changed: ``imgs``, ``intrinsics``.
+
+    Args:
+        size: (height, width) of the result.
+        top_crop: rows that are cut off; the resize is to (height + top_crop, width).
+    """
+
+    def __init__(self, size: Sequence[int] = (224, 480), top_crop: int = 46) -> None:
+        self.height, self.width = size
+        self.top_crop = top_crop
+
+    def transform(self, results: dict) -> dict:
+        """Resizes and crops."""
+        full = (self.width, self.height + self.top_crop)
+        scales = [(full[0] / img.shape[1], full[1] / img.shape[0]) for img in results['imgs']]
+        results['imgs'] = [
+            mmcv.imresize(img, full, interpolation='bilinear', backend='pillow')[self.top_crop :]
+            for img in results['imgs']
+        ]
+        results['intrinsics'] = np.stack(
+            [
+                resize_crop_intrinsics(matrix, scale, (0, self.top_crop))
+                for matrix, scale in zip(results['intrinsics'], scales, strict=True)
+            ]
+        )
+        return results
+
+
+@TRANSFORMS.register_module()
+class CVTIOStrongAugment(BaseTransform):
+    """Photometric augmentation, drawn for each camera: dropped pixels, sharpening, brightness and hue.
+
+    Required and changed: ``imgs``. Random numbers come from numpy's global generator, which mmengine seeds in each
+    worker.
+
+    Args:
+        drop: most pixels to black, as a share.
+        sharpen: largest weight of the sharpened image.
+        brightness: range added to the value channel (0…255).
+        hue: range added to the hue, on OpenCV's scale (0…179).
+
+    Source: the ``strong`` setting of the public Cross-View Transformer code.
+    """
+
+    def __init__(
+        self,
+        drop: float = 0.01,
+        sharpen: float = 0.1,
+        brightness: tuple[int, int] = (-60, 40),
+        hue: tuple[int, int] = (-20, 20),
+    ) -> None:
+        self.drop = drop
+        self.sharpen = sharpen
+        self.brightness = brightness
+        self.hue = hue
+
+    def transform(self, results: dict) -> dict:
+        """Augments every image."""
+        results['imgs'] = [self._augment(img) for img in results['imgs']]
+        return results
+
+    def _augment(self, img: np.ndarray) -> np.ndarray:
+        kept = np.random.rand(*img.shape[:2], 1) >= np.random.uniform(0, self.drop)
+        img = sharpen(img * kept.astype(np.uint8), np.random.uniform(0, self.sharpen))
+        return shift_hsv(img, np.random.randint(self.hue[0], self.hue[1] + 1), np.random.uniform(*self.brightness))
+
+
+def sharpen(img: np.ndarray, weight: float) -> np.ndarray:
+    """Blends in the image minus its Laplacian (8 neighbours): (1 − weight)·img + weight·sharpened; (H, W, 3) uint8."""
+    kernel = np.full((3, 3), -weight, np.float32)
+    kernel[1, 1] = 1 + 8 * weight
+    return cv2.filter2D(img, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+
+def shift_hsv(img: np.ndarray, hue: int, value: float) -> np.ndarray:
+    """Turns the hue (OpenCV's 0…179, cyclic) and adds to the value (0…255, clipped); (H, W, 3) uint8 RGB."""
+    h, s, v = cv2.split(cv2.cvtColor(img, cv2.COLOR_RGB2HSV))
+    h = ((h.astype(np.int16) + hue) % 180).astype(np.uint8)
+    v = np.clip(np.round(v + value), 0, 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2RGB)
+
+
+@TRANSFORMS.register_module()
+class CVTIOGeometricAugment(BaseTransform):
+    """A random image affine for each camera, with a symmetric border.
+
+    Required and changed: ``imgs``, ``intrinsics``.
+
+    Args:
+        degrees: largest rotation either way.
+        shift: largest shift either way, as a share of width and height.
+        scale: range of the scale.
+        intrinsics_follow: whether the intrinsics follow the image. The original code leaves them as they are.
+
+    Source: the ``geometric`` setting of the public Cross-View Transformer code.
+    """
+
+    def __init__(
+        self,
+        degrees: float = 2.5,
+        shift: float = 0.05,
+        scale: tuple[float, float] = (0.95, 1.05),
+        intrinsics_follow: bool = True,
+    ) -> None:
+        self.degrees = degrees
+        self.shift = shift
+        self.scale = scale
+        self.intrinsics_follow = intrinsics_follow
+
+    def transform(self, results: dict) -> dict:
+        """Warps every image."""
+        matrices = [self._draw(img.shape) for img in results['imgs']]
+        results['imgs'] = [
+            cv2.warpAffine(img, matrix[:2], img.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+            for img, matrix in zip(results['imgs'], matrices, strict=True)
+        ]
+        if self.intrinsics_follow:
+            results['intrinsics'] = np.stack(matrices) @ results['intrinsics']
+        return results
+
+    def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Random affine (3, 3) of pixels about the image's middle."""
+        height, width = shape[:2]
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        angle = np.random.uniform(-self.degrees, self.degrees)
+        matrix = np.eye(3)
+        matrix[:2] = cv2.getRotationMatrix2D(middle, angle, np.random.uniform(*self.scale))
+        matrix[:2, 2] += np.random.uniform(-self.shift, self.shift, 2) * (width, height)
+        return matrix

@@ -1,0 +1,95 @@
+"""Iteration-based training in optimizer steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import islice
+
+from mmdet3d.registry import LOOPS
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
+from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+
+
+@LOOPS.register_module()
+class CVTIOTrainLoop(IterBasedTrainLoop):
+    """mmengine's iteration-based loop, in which an iteration is one optimizer step of the recipe's batch.
+
+    Where the processes' batches together are a fraction of ``base_batch_size``, each step accumulates the gradients of
+    several of them; so steps, schedules and intervals mean the same on any number of GPUs. With automatic scaling of
+    the learning rate nothing is accumulated. A batch that differs from the recipe's is said at the start.
+
+    A resumed run continues its sample order without reading the samples that it has already seen.
+
+    Args:
+        runner: the runner.
+        dataloader: of batches for one process.
+        max_iters: optimizer steps.
+        base_batch_size: samples a step of the recipe; ``None`` takes whatever the data loader gives.
+        **kwargs: of ``IterBasedTrainLoop``.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: dict, max_iters: int, base_batch_size: int | None = None, **kwargs
+    ) -> None:
+        super().__init__(runner, dataloader, max_iters, **kwargs)
+        batch = self.dataloader.batch_size * get_world_size()
+        self.accumulate = 1
+        auto_scale_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)
+        if base_batch_size and not auto_scale_lr:
+            self.accumulate = max(round(base_batch_size / batch), 1)
+        if base_batch_size and batch * self.accumulate != base_batch_size:
+            print_log(
+                f'Each step sees {batch * self.accumulate} samples ({get_world_size()} processes × '
+                f'{self.dataloader.batch_size} × {self.accumulate} accumulated), the recipe {base_batch_size}'
+                + (': the learning rate is scaled.' if auto_scale_lr else "; the learning rate is the recipe's."),
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def run(self) -> None:
+        """Launches training, or continues it from ``iter``."""
+        optim_wrapper = self.runner.optim_wrapper
+        optim_wrapper._accumulative_counts = self.accumulate
+        optim_wrapper.initialize_count_status(
+            self.runner.model, self._iter * self.accumulate, self._max_iters * self.accumulate
+        )
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        if self._iter > 0:
+            self._skip_seen_samples()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter([next(self.dataloader_iterator) for _ in range(self.accumulate)])
+            self._decide_current_val_interval()
+            due = self._iter == self._max_iters or self._iter % self.val_interval == 0
+            if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+                self.runner.val_loop.run()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_iter(self, data_batches: Sequence[dict]) -> None:
+        """One optimizer step. Args: data_batches, ``accumulate`` batches of the data loader."""
+        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batches[0])
+        outputs = [self.runner.model.train_step(batch, self.runner.optim_wrapper) for batch in data_batches]
+        self.runner.call_hook(
+            'after_train_iter',
+            batch_idx=self._iter,
+            data_batch=data_batches[-1],
+            outputs={key: sum(output[key] for output in outputs) / len(outputs) for key in outputs[0]},
+        )
+        self._iter += 1
+
+    def _skip_seen_samples(self) -> None:
+        """Winds the sampler forward; only indices are drawn, no sample is read."""
+        sampler = self.dataloader.sampler
+        if not isinstance(sampler, InfiniteSampler):
+            raise TypeError(f'resuming needs an InfiniteSampler in train_dataloader, got {type(sampler).__name__}')
+        seen = self._iter * self.accumulate * self.dataloader.batch_size
+        sampler.indices = islice(sampler._indices_of_rank(), seen, None)
+        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        print_log(f'Sample order continued after {seen} samples of this process.', logger='current')

@@ -1,0 +1,5 @@
+"""Metrics."""
+
+from .metric import CVTIOIoUMetric
+
+__all__ = ['CVTIOIoUMetric']

@@ -1,0 +1,59 @@
+"""IoU of BEV segmentation over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmdet3d.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from ..labels.groups import build_label_groups
+from .iou import confusion_counts, iou
+
+
+@METRICS.register_module()
+class CVTIOIoUMetric(BaseMetric):
+    """IoU of each label group from the sums of TP, FP and FN over the whole split.
+
+    Reports ``<group>/IoU@0.50`` (the headline: pixels below the group's visibility are left out) and
+    ``<group>/IoU@0.50_all_pixels`` (all pixels) for each threshold.
+
+    Args:
+        label_groups: see :func:`build_label_groups`; in the order of the predicted maps.
+        thresholds: of the predicted probability.
+        **kwargs: of mmengine's ``BaseMetric``.
+
+    Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4 and public code.
+    """
+
+    def __init__(self, label_groups: Mapping[str, Mapping], thresholds: Sequence[float] = (0.4, 0.5), **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.groups = build_label_groups(label_groups)
+        self.thresholds = tuple(thresholds)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Counts each sample: ``pred_bev.scores`` (groups, h, w) against ``gt_bev``."""
+        for sample in data_samples:
+            self.results.append(self._count(sample['pred_bev']['scores'], sample['gt_bev']))
+
+    def _count(self, scores: Tensor, gt_bev: dict) -> Tensor:
+        """(groups, 2, thresholds, 3) int64: with the visibility mask, and over all pixels."""
+        thresholds = torch.tensor(self.thresholds)
+        counts = []
+        for group, score in zip(self.groups, scores, strict=True):
+            target = group.target(gt_bev['classes'])
+            for keep in (group.keep(gt_bev['visibility']), torch.ones_like(target)):
+                counts.append(confusion_counts(score, target, keep, thresholds))
+        return torch.stack(counts).view(len(self.groups), 2, len(self.thresholds), 3).cpu()
+
+    def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
+        """Args: results, one tensor of counts a sample. Returns: IoU by name, in [0, 1]."""
+        scores = iou(torch.stack(results).sum(0))
+        return {
+            f'{group.name}/IoU@{threshold:.2f}{suffix}': scores[g, m, t].item()
+            for g, group in enumerate(self.groups)
+            for m, suffix in enumerate(('', '_all_pixels'))
+            for t, threshold in enumerate(self.thresholds)
+        }

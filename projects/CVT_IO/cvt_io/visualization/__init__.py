@@ -1,0 +1,5 @@
+"""Pictures of samples and predictions."""
+
+from .hook import CVTIOVisualizationHook
+
+__all__ = ['CVTIOVisualizationHook']

@@ -1,0 +1,113 @@
+"""Draws one frame: its cameras, the labels and the prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..geometry import BEVGrid
+
+# Okabe & Ito's colours, which colour-blind readers can tell apart.
+HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 121, 167)
+PREDICTED, TRUTH = (86, 180, 233), (240, 228, 66)
+BACKGROUND, INK, FAINT = (24, 26, 32), (235, 235, 235), (90, 94, 104)
+
+
+def ground_overlay(
+    img: np.ndarray, mask: np.ndarray, grid: BEVGrid, intrinsics: np.ndarray, cam_from_ego: np.ndarray, color: Sequence
+) -> np.ndarray:
+    """Tints the pixels whose ray meets the ground (ego z = 0) in a cell of the mask.
+
+    Args:
+        img: (H, W, 3) uint8 RGB.
+        mask: (h, w) bool, BEV cells.
+        grid: the mask's grid.
+        intrinsics: (3, 3) of the image.
+        cam_from_ego: (4, 4).
+        color: RGB of the tint.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    image_from_bev = intrinsics @ cam_from_ego[:3][:, [0, 1, 3]] @ grid.ego_from_pixels
+    height, width = img.shape[:2]
+    pixels = np.stack(np.broadcast_arrays(*np.ogrid[:height, :width], 1.0), -1)[..., [1, 0, 2]]  # x, y, 1
+    column, row, inverse_depth = np.moveaxis(pixels @ np.linalg.inv(image_from_bev).T, -1, 0)
+    ahead = inverse_depth > 1e-6  # the ground behind the camera projects above the horizon
+    cells = np.stack([column, row], -1)[ahead] / inverse_depth[ahead][:, None]
+    inside = np.all((cells > -0.5) & (cells < np.array(mask.shape[::-1]) - 0.5), axis=-1)
+    cells = np.round(cells[inside]).astype(int)
+    tinted = np.zeros((height, width), bool)
+    tinted[np.argwhere(ahead)[inside].T[0], np.argwhere(ahead)[inside].T[1]] = mask[cells[:, 1], cells[:, 0]]
+    result = img.copy()
+    result[tinted] = (0.45 * img[tinted] + 0.55 * np.asarray(color)).astype(np.uint8)
+    return result
+
+
+def bev_truth(target: np.ndarray, keep: np.ndarray, road: np.ndarray) -> np.ndarray:
+    """Label map: (h, w) bool masks → (h, w, 3) uint8; left-out pixels are faint."""
+    canvas = _road(road)
+    canvas[target] = TRUTH
+    canvas[target & ~keep] = FAINT
+    return canvas
+
+
+def bev_prediction(score: np.ndarray, road: np.ndarray) -> np.ndarray:
+    """Probability map: (h, w) in [0, 1] → (h, w, 3) uint8."""
+    share = score[..., None]
+    return (_road(road) * (1 - share) + np.asarray(PREDICTED) * share).astype(np.uint8)
+
+
+def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, road: np.ndarray) -> np.ndarray:
+    """Hits, false alarms and misses: (h, w) bool masks → (h, w, 3) uint8."""
+    canvas = _road(road)
+    for mask, color in ((predicted & target, HIT), (predicted & ~target, FALSE), (~predicted & target, MISSED)):
+        canvas[mask & keep] = color
+    return canvas
+
+
+def _road(road: np.ndarray) -> np.ndarray:
+    canvas = np.full((*road.shape, 3), BACKGROUND, np.uint8)
+    canvas[road] = (52, 56, 66)
+    return canvas
+
+
+def panel(cameras: Sequence[np.ndarray], bevs: Sequence[tuple[str, np.ndarray]], title: str) -> np.ndarray:
+    """Lays out cameras (three in a row) on the left and BEV maps on the right.
+
+    Args:
+        cameras: each (H, W, 3) uint8 RGB, one size.
+        bevs: (caption, (h, w, 3) uint8 RGB).
+        title: first line.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    gap, header, columns = 8, 30, min(3, len(cameras))
+    width = 420
+    height = round(width * cameras[0].shape[0] / cameras[0].shape[1])
+    rows = -(-len(cameras) // columns)
+    side = max(rows * height + (rows - 1) * gap, 380)
+    left = columns * (width + gap) + gap
+    canvas = Image.new('RGB', (left + len(bevs) * (side + gap), header + side + 2 * gap + 22), BACKGROUND)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=16)
+    draw.text((gap, gap), title, INK, font)
+    for i, camera in enumerate(cameras):
+        corner = (gap + i % columns * (width + gap), header + i // columns * (height + gap))
+        canvas.paste(Image.fromarray(cv2.resize(camera, (width, height), interpolation=cv2.INTER_AREA)), corner)
+    for i, (caption, bev) in enumerate(bevs):
+        scale = side / max(bev.shape[:2])
+        size = (round(bev.shape[1] * scale), round(bev.shape[0] * scale))
+        corner = (left + i * (side + gap), header)
+        canvas.paste(Image.fromarray(cv2.resize(bev, size, interpolation=cv2.INTER_NEAREST)), corner)
+        _draw_ego(draw, corner[0] + size[0] / 2, corner[1] + size[1] / 2)
+        draw.text((corner[0], header + side + 4), caption, INK, font)
+    return np.asarray(canvas)
+
+
+def _draw_ego(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
+    """A small arrow that points ahead."""
+    draw.polygon([(x, y - 8), (x - 5, y + 6), (x + 5, y + 6)], fill=INK)

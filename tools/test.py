@@ -1,0 +1,55 @@
+"""Tests a checkpoint: ``python tools/test.py configs/cvt_io_v2_2.py CHECKPOINT --out result.json``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test a BEV segmentation model.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
+    parser.add_argument('--show', action='store_true', help='show a panel of each sample in a window')
+    parser.add_argument('--show-dir', help='write a panel of each sample below <work-dir>/<timestamp>/ here')
+    parser.add_argument('--show-interval', type=int, default=1, help='show or write each n-th sample only')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that a window stays')
+    cli.add_runner_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out and not args.out.endswith('.json'):
+        sys.exit(f'error: --out {args.out}: expected a name that ends in .json')
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    if not Path(args.checkpoint).is_file():
+        sys.exit(f'error: {args.checkpoint}: no such checkpoint')
+    require_data(cfg, 'test_dataloader')
+    cli.set_launcher(cfg, args)
+    cfg.load_from = args.checkpoint
+    cfg.default_hooks.visualization.update(
+        draw=args.show or args.show_dir is not None,
+        show=args.show,
+        wait_time=args.wait_time,
+        interval=args.show_interval,
+        test_out_dir=args.show_dir,
+    )
+    metrics = Runner.from_cfg(cfg).test()
+    if args.out and is_main_process():
+        write_atomic(Path(args.out), (json.dumps(metrics, indent=2) + '\n').encode())
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,60 @@
+"""Trains a model: ``python tools/train.py configs/cvt_io_v2_2.py``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Train a BEV segmentation model.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--sync_bn', choices=['none', 'torch', 'mmcv'], default='none', help='synchronise BatchNorms across processes'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate by the batch instead of accumulating gradients up to the recipe's batch",
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue from this checkpoint, or from the latest of the work folder',
+    )
+    cli.add_runner_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    require_data(cfg, 'train_dataloader', 'val_dataloader')
+    cli.set_launcher(cfg, args)
+    if args.amp:
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    if args.sync_bn != 'none':
+        cfg.sync_bn = args.sync_bn
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    checkpoint = cfg.load_from or (find_latest_checkpoint(cfg.work_dir) if cfg.resume else None)
+    if checkpoint is not None:
+        cfg.model.backbone.init_cfg = None  # the checkpoint has the backbone's weights
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    cli.run(main)
