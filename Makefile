@@ -1,0 +1,39 @@
+# Every target sets up what it needs by itself: a .venv in the checkout (see docs/install.md).
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help env lint format test demo clean distclean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest or the demo)'
+
+env: ## make or update the environment in .venv
+	@bash tools/misc/setup_env.sh
+
+lint: env ## code style, types and docstring coverage
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m interrogate --quiet projects/CVT_IO tools
+
+format: env ## apply the code style
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+# Two threads on every machine: sums in one order, and the two cores of a small CI machine used.
+test: export OMP_NUM_THREADS = 2
+test: export PYTHONHASHSEED = 0
+test: export MPLBACKEND = Agg
+test: env ## all tests
+	$(PY) -m pytest -q $(ARGS)
+
+demo: env ## toy world, a small model trained and tested on it, figures and pictures
+	$(PY) tools/misc/toy_demo.py $(ARGS)
+
+clean: ## remove the tools' caches
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove the environment too (the mmcv wheel stays in its cache)
+	rm -rf .venv
