@@ -1,0 +1,100 @@
+"""The objects of a scene and where they are over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .catalogue import KINDS, Kind
+from .paths import Path
+
+_LATERAL_ACCELERATION = 2.2
+_BRAKING = 1.6
+
+
+@dataclass(eq=False)
+class Actor:
+    """One object, either standing at a pose or following a path.
+
+    Attributes:
+        kind: its category and looks.
+        size: (width, length, height) in metres.
+        paint: body colour (R, G, B).
+        pose: (x, y, heading) of one that stands for good, else None.
+        path: line that its centre follows, else None.
+        start: arc length on ``path`` at time 0.
+        speed: m/s; cruising speed of traffic, constant speed of walkers.
+    """
+
+    kind: Kind
+    size: tuple[float, float, float]
+    paint: tuple[int, int, int]
+    pose: tuple[float, float, float] | None = None
+    path: Path | None = None
+    start: float = 0.0
+    speed: float = 0.0
+
+    @property
+    def drives(self) -> bool:
+        """Takes part in traffic, with regard for what is in its way."""
+        return self.path is not None and self.kind.category.startswith('vehicle')
+
+    @property
+    def walks(self) -> bool:
+        """Follows its path at constant speed."""
+        return self.path is not None and not self.drives
+
+    def walked(self, times: np.ndarray) -> np.ndarray:
+        """Poses (T, 3) of a walker at ``times`` (T,) in seconds; it stands when its path ends."""
+        if self.path is None:
+            raise ValueError(f'{self.kind.category} has no path to walk')
+        return self.path.at(self.start + self.speed * times)
+
+
+def make_actor(rng: np.random.Generator, category: str, **motion: object) -> Actor:
+    """An actor of ``category`` with a size about its kind's mean, and one of its kind's paints.
+
+    Args:
+        rng: source of size and paint.
+        category: a key of :data:`KINDS`.
+        motion: ``pose``, or ``path``, ``start`` and ``speed``.
+    """
+    kind = KINDS[category]
+    width, length, height = (round(float(v * rng.uniform(0.94, 1.06)), 3) for v in kind.size)
+    paint = kind.paints[rng.integers(len(kind.paints))]
+    return Actor(kind, (width, length, height), paint, **motion)  # type: ignore[arg-type]
+
+
+def speed_limits(path: Path, cruise: float) -> np.ndarray:
+    """Speeds (N,) in m/s at each whole metre of ``path``: slow enough for its bends, and for those that follow."""
+    s = np.arange(np.ceil(path.length) + 1)
+    bend = np.abs(np.gradient(path.at(s)[:, 2], s))
+    limits = np.minimum(cruise, np.sqrt(_LATERAL_ACCELERATION / np.maximum(bend, 1e-3)))
+    for k in range(len(limits) - 2, -1, -1):
+        limits[k] = min(limits[k], np.sqrt(limits[k + 1] ** 2 + 2 * _BRAKING))
+    return limits
+
+
+def overlaps(poses: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which footprints overlap, by the separating-axis test.
+
+    Args:
+        poses: (A, 3) as (x, y, heading).
+        sizes: (A, 2) as (width, length).
+
+    Returns:
+        (A, A) bool, symmetric, False on the diagonal.
+    """
+    axis = np.stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])], axis=1)
+    normal = np.stack([-axis[:, 1], axis[:, 0]], axis=1)
+    half_width, half_length = sizes.T / 2
+    between = poses[None, :, :2] - poses[:, None, :2]  # (A, A, 2): from i to j
+    apart = np.zeros((len(poses), len(poses)), dtype=bool)
+    for direction, own_half in ((axis, half_length), (normal, half_width)):
+        distance = np.abs(np.einsum('ijk,ik->ij', between, direction))
+        reach = np.abs(direction @ axis.T) * half_length + np.abs(direction @ normal.T) * half_width
+        apart |= distance > own_half[:, None] + reach
+    result = ~(apart | apart.T)
+    np.fill_diagonal(result, False)
+    return result

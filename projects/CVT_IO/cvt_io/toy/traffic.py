@@ -1,0 +1,97 @@
+"""Traffic: vehicles drive along their routes, follow the one ahead, and give way where paths cross."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .actors import Actor, speed_limits
+
+STEP = 0.2  # seconds
+_LOOK = np.arange(0.5, 27.0, 1.25)  # metres ahead of the bumper
+_FORESIGHT = (0.8, 1.6)  # seconds
+_MAX_ACCELERATION, _COMFORT_BRAKING, _HARD_BRAKING = 1.8, 2.2, 6.0
+_HEADWAY, _STANDSTILL = 1.0, 2.0
+
+
+@dataclass(eq=False)
+class Obstacles:
+    """Footprints that traffic heeds: poses (O, 3), (width, length) (O, 2), speeds (O,).
+
+    ``owners`` (O,) is the index of the vehicle that each belongs to, -1 for none; ``heeded_by_all`` (O,) is False for
+    footprints of the near future, which only vehicles of a lower priority (a higher index) heed.
+    """
+
+    poses: np.ndarray
+    sizes: np.ndarray
+    speeds: np.ndarray
+    owners: np.ndarray
+    heeded_by_all: np.ndarray
+
+
+def simulate(drivers: Sequence[Actor], walkers: Sequence[Actor], duration: float) -> tuple[np.ndarray, np.ndarray]:
+    """Drives all vehicles for ``duration`` seconds; earlier ones have priority over later ones.
+
+    Returns:
+        Times (T,) in steps of :data:`STEP`, and arc lengths (T, D) of each driver on its path.
+    """
+    times = np.arange(0.0, duration + STEP, STEP)
+    limits = [speed_limits(driver.path, driver.speed) for driver in drivers]  # type: ignore[arg-type]
+    s = np.array([driver.start for driver in drivers])
+    v = np.array([0.8 * limit[int(start)] for limit, start in zip(limits, s, strict=True)])
+    history = np.empty((len(times), len(drivers)))
+    for step, time in enumerate(times):
+        history[step] = s
+        desired = np.array([limit[min(int(at), len(limit) - 1)] for limit, at in zip(limits, s, strict=True)])
+        gap, closing = _gaps(drivers, s, v, _obstacles(drivers, walkers, s, v, time))
+        wanted_gap = _STANDSTILL + _HEADWAY * v + v * np.maximum(closing, 0) / (2 * _COMFORT_BRAKING)
+        acceleration = _MAX_ACCELERATION * (1 - (v / desired) ** 4 - (wanted_gap / np.maximum(gap, 0.1)) ** 2)
+        v = np.maximum(v + STEP * np.clip(acceleration, -_HARD_BRAKING, _MAX_ACCELERATION), 0.0)
+        s = s + STEP * v
+    return times, history
+
+
+def _obstacles(
+    drivers: Sequence[Actor], walkers: Sequence[Actor], s: np.ndarray, v: np.ndarray, time: float
+) -> Obstacles:
+    """Everything in the way now, and where the moving vehicles will be in a moment."""
+    ahead = np.array([0.0, *_FORESIGHT])
+    poses = np.stack([d.path.at(s[i] + v[i] * ahead) for i, d in enumerate(drivers)], axis=1)  # type: ignore[union-attr]
+    sizes = np.array([d.size[:2] for d in drivers])
+    index = np.arange(len(drivers))
+    strolling = [walker.walked(np.array([time]))[0] for walker in walkers]
+    return Obstacles(
+        np.concatenate([poses.reshape(-1, 3), np.reshape(strolling, (-1, 3))]),
+        np.concatenate([np.tile(sizes, (len(ahead), 1)), np.full((len(walkers), 2), 0.9)]),
+        np.concatenate([np.tile(v, len(ahead)), np.zeros(len(walkers))]),
+        np.concatenate([np.tile(index, len(ahead)), np.full(len(walkers), -1)]),
+        np.concatenate([np.arange(len(ahead) * len(drivers)) < len(drivers), np.ones(len(walkers), dtype=bool)]),
+    )
+
+
+def _gaps(
+    drivers: Sequence[Actor], s: np.ndarray, v: np.ndarray, obstacles: Obstacles
+) -> tuple[np.ndarray, np.ndarray]:
+    """Free metres (D,) ahead of each driver and the speeds (D,) at which it closes them; inf and 0 when free."""
+    lengths = np.array([driver.size[1] for driver in drivers])
+    widths = np.array([driver.size[0] for driver in drivers])
+    route = np.stack([d.path.at(s[i] + lengths[i] / 2 + _LOOK) for i, d in enumerate(drivers)])  # type: ignore[union-attr]
+    offset = route[:, :, None, :2] - obstacles.poses[:, :2]  # (D, L, O, 2)
+    cos, sin = np.cos(obstacles.poses[:, 2]), np.sin(obstacles.poses[:, 2])
+    along = np.abs(offset[..., 0] * cos + offset[..., 1] * sin)
+    across = np.abs(offset[..., 1] * cos - offset[..., 0] * sin)
+    hit = (along < obstacles.sizes[:, 1] / 2 + 0.5) & (
+        across < obstacles.sizes[:, 0] / 2 + widths[:, None, None] / 2 + 0.25
+    )
+    me = np.arange(len(drivers))[:, None]
+    heeded = (obstacles.owners != me) & (obstacles.heeded_by_all | ((obstacles.owners < me) & (obstacles.speeds > 0.5)))
+    hit &= heeded[:, None, :]
+    distance = np.where(hit, _LOOK[:, None], np.inf).reshape(len(drivers), -1)
+    nearest = distance.argmin(axis=1)
+    gap = distance[np.arange(len(drivers)), nearest]
+    look, obstacle = np.unravel_index(nearest, hit.shape[1:])
+    heading = route[np.arange(len(drivers)), look, 2]
+    same_way = obstacles.speeds[obstacle] * np.cos(obstacles.poses[obstacle, 2] - heading)
+    return gap, np.where(np.isfinite(gap), v - same_way, 0.0)
