@@ -7,6 +7,7 @@ of the pixel, valid for faces that cross the image plane too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -55,6 +56,24 @@ class Solid:
         return pyramid[level]
 
 
+def in_view(
+    solids: Sequence[Solid], intrinsics: np.ndarray, cam_from_world: np.ndarray, image_size: tuple[int, int]
+) -> np.ndarray:
+    """Which solids (S,) may reach into an image of ``image_size`` (height, width), by their bounding spheres."""
+    if not solids:
+        return np.zeros(0, dtype=bool)
+    centres = np.array([(solid.pose[0], solid.pose[1], solid.size[2] / 2) for solid in solids])
+    radii = np.array([np.linalg.norm(solid.size) / 2 for solid in solids])
+    centres = centres @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
+    height, width = image_size
+    # Planes through the camera that bound the image, normals inwards: x >= 0, x <= width, y >= 0, y <= height.
+    planes = np.array([intrinsics[0], -intrinsics[0], intrinsics[1], -intrinsics[1]])
+    planes[1, 2] += width
+    planes[3, 2] += height
+    planes = np.vstack([planes / np.linalg.norm(planes, axis=1, keepdims=True), [0.0, 0.0, 1.0]])
+    return (centres @ planes.T > -radii[:, None]).all(axis=1)
+
+
 class Buffers:
     """What a camera has seen so far.
 
@@ -90,8 +109,6 @@ def draw(
     cam_from_box = cam_from_world[:3, :3] @ rotation
     origin = cam_from_world[:3, :3] @ translation + cam_from_world[:3, 3]
     width, length, height = solid.size
-    if origin[2] < -(length + width + height):
-        return 0
     extent = np.array([length, width, height])
     corners = (_CORNERS * extent) @ cam_from_box.T + origin
     across, down = (_ACROSS * extent) @ cam_from_box.T, (_DOWN * extent) @ cam_from_box.T
@@ -131,7 +148,7 @@ def _draw_face(
     np.copyto(buffers.instance[rows, columns], np.int32(label), where=inside)
     texture = solid.texture(face, np.sqrt(solid.textures[face][..., 0].size / max(covered, 1)))
     height, width = texture.shape[:2]
-    to_texture = np.diag([width, height, 1.0]) @ to_face
+    to_texture: np.ndarray = np.diag([width, height, 1.0]) @ to_face
     to_texture[:2] -= 0.5 * to_texture[2]
     to_texture[:, 2] += to_texture[:, 0] * columns.start + to_texture[:, 1] * rows.start
     patch = cv2.warpPerspective(
@@ -147,15 +164,11 @@ def _draw_face(
 
 def _window(corners: np.ndarray, intrinsics: np.ndarray, buffers: Buffers) -> tuple[slice, slice] | None:
     """Rows and columns that the face with ``corners`` (4, 3) in the camera frame may cover, None if there are none."""
-    points = []
-    for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if start[2] >= _NEAR:
-            points.append(start)
-        if (start[2] >= _NEAR) != (stop[2] >= _NEAR):
-            points.append(start + (stop - start) * (_NEAR - start[2]) / (stop[2] - start[2]))
-    if not points:
-        return None
-    homogeneous = np.array(points) @ intrinsics.T
+    if corners[:, 2].min() < _NEAR:
+        corners = _in_front(corners)
+        if not len(corners):
+            return None
+    homogeneous = corners @ intrinsics.T
     pixels = homogeneous[:, :2] / homogeneous[:, 2:]
     height, width = buffers.instance.shape
     low = np.ceil(np.clip(pixels.min(axis=0), 0, (width, height))).astype(int)
@@ -163,3 +176,14 @@ def _window(corners: np.ndarray, intrinsics: np.ndarray, buffers: Buffers) -> tu
     if (high <= low).any():
         return None
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+
+def _in_front(corners: np.ndarray) -> np.ndarray:
+    """Corners (N, 3) of the part of a polygon (4, 3) that lies in front of the near plane."""
+    points = []
+    for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if start[2] >= _NEAR:
+            points.append(start)
+        if (start[2] >= _NEAR) != (stop[2] >= _NEAR):
+            points.append(start + (stop - start) * (_NEAR - start[2]) / (stop[2] - start[2]))
+    return np.array(points)

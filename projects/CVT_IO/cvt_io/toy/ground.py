@@ -83,7 +83,7 @@ class Ground:
             dark = cv2.convertScaleAbs(fine, alpha=self.weather.shadow)
             mask = np.zeros(fine.shape[:2], dtype=np.uint8)
             for outline in shadows:
-                cv2.fillConvexPoly(mask, _fixed_point(outline, fine_from_world), 255, shift=_SUBPIXEL_BITS)
+                cv2.fillConvexPoly(mask, _fixed_point(outline, fine_from_world), (255,), shift=_SUBPIXEL_BITS)
             fine = cv2.copyTo(dark, mask, fine.copy())
         height, width = fine.shape[:2]
         coarse = cv2.resize(fine, (width // _COARSE, height // _COARSE), interpolation=cv2.INTER_AREA)

@@ -194,7 +194,7 @@ def map_mask_png(network: RoadNetwork) -> bytes:
     for shape in (*(getattr(drivable_area(network), 'geoms', None) or [drivable_area(network)]), *network.walkways):
         rings = [np.array(ring.coords) for ring in (shape.exterior, *shape.interiors)]
         pixels = [np.round(ring * (10, -10) + (0, height)).astype(np.int32) for ring in rings]
-        cv2.fillPoly(mask, pixels, 255)
+        cv2.fillPoly(mask, pixels, (255,))
     stream = io.BytesIO()
     Image.fromarray(mask).save(stream, 'PNG')
     return stream.getvalue()

@@ -115,7 +115,7 @@ def _kerbside(
     rng: np.random.Generator, network: RoadNetwork, road: Road, home: np.ndarray, site: Road, density: float
 ) -> list[Actor]:
     """Parked vehicles on both sides; on the ``site`` road also a construction site and a bicycle rack."""
-    actors = []
+    actors: list[Actor] = []
     for side in (-1, 1):
         # Vehicles at the kerb point the way the lanes beside them go.
         strip = road.centre.offset(side * road.parking)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .actors import Actor
-from .boxes import Buffers, Solid, draw
+from .boxes import Buffers, Solid, draw, in_view
 from .ground import Ground, GroundView, paint_ground
 from .rig import LIDAR, camera_from_world
 from .scene import Annotation, Scene
@@ -51,7 +51,7 @@ class SceneRenderer:
         self.ground = Ground(scene.network, bounds, scene.weather, rng)
         self.grain = make_grain(rng, scene.image_size, scene.weather.noise)
         self.tones = scene.weather.tones()
-        self.textures = [paint(actor.kind.style, actor.size, actor.paint) for actor in scene.actors]
+        self.textures: dict[int, dict[str, np.ndarray]] = {}  # by actor, painted when first seen
         self.houses = [_solid(house, paint(house.kind.style, house.size, house.paint)) for house in scene.scenery]
         self._view: tuple[int, GroundView, list[Solid]] | None = None
 
@@ -71,13 +71,13 @@ class SceneRenderer:
         image = np.empty((*scene.image_size, 3), dtype=np.uint8)
         paint_ground(image, view, intrinsics, cam_from_world, scene.weather)
         buffers = Buffers(image)
-        if only is None:
-            for house in self.houses:
-                draw(buffers, house, 0, intrinsics, cam_from_world, scene.weather)
+        houses = self.houses if only is None else []
+        for k in np.flatnonzero(in_view(houses, intrinsics, cam_from_world, scene.image_size)):
+            draw(buffers, houses[k], 0, intrinsics, cam_from_world, scene.weather)
         covered = np.zeros(len(solids), dtype=np.int64)
-        for k, solid in enumerate(solids):
+        for k in np.flatnonzero(in_view(solids, intrinsics, cam_from_world, scene.image_size)):
             if only is None or k in only:
-                covered[k] = draw(buffers, solid, k + 1, intrinsics, cam_from_world, scene.weather)
+                covered[k] = draw(buffers, solids[k], int(k) + 1, intrinsics, cam_from_world, scene.weather)
         return Rendered(finish(image, self.tones, self._grain(frame, channel)), buffers.instance, covered)
 
     def _frame(self, frame: int) -> tuple[GroundView, list[Solid]]:
@@ -92,6 +92,8 @@ class SceneRenderer:
 
     def _solid_of(self, annotation: Annotation) -> Solid:
         actor = self.scene.actors[annotation.actor]
+        if annotation.actor not in self.textures:
+            self.textures[annotation.actor] = paint(actor.kind.style, actor.size, actor.paint)
         return Solid(np.array(annotation.pose), actor.size, self.textures[annotation.actor])
 
     def _grain(self, frame: int, channel: str) -> np.ndarray:

@@ -53,7 +53,8 @@ def _footprint(house: Actor) -> Polygon:
     width, length, _ = house.size
     forward = np.array([np.cos(heading), np.sin(heading)]) * length / 2
     left = np.array([-np.sin(heading), np.cos(heading)]) * width / 2
-    return Polygon(np.array([x, y]) + [forward + left, left - forward, -forward - left, forward - left])
+    around = np.array([forward + left, left - forward, -forward - left, forward - left])
+    return Polygon(around + np.array([x, y]))
 
 
 def _hits(outline: Polygon, others: list[tuple[Actor, Polygon]]) -> bool:

@@ -78,20 +78,22 @@ def _gaps(
     lengths = np.array([driver.size[1] for driver in drivers])
     widths = np.array([driver.size[0] for driver in drivers])
     route = np.stack([d.path.at(s[i] + lengths[i] / 2 + _LOOK) for i, d in enumerate(drivers)])  # type: ignore[union-attr]
-    offset = route[:, :, None, :2] - obstacles.poses[:, :2]  # (D, L, O, 2)
-    cos, sin = np.cos(obstacles.poses[:, 2]), np.sin(obstacles.poses[:, 2])
-    along = np.abs(offset[..., 0] * cos + offset[..., 1] * sin)
-    across = np.abs(offset[..., 1] * cos - offset[..., 0] * sin)
-    hit = (along < obstacles.sizes[:, 1] / 2 + 0.5) & (
-        across < obstacles.sizes[:, 0] / 2 + widths[:, None, None] / 2 + 0.25
-    )
     me = np.arange(len(drivers))[:, None]
     heeded = (obstacles.owners != me) & (obstacles.heeded_by_all | ((obstacles.owners < me) & (obstacles.speeds > 0.5)))
-    hit &= heeded[:, None, :]
-    distance = np.where(hit, _LOOK[:, None], np.inf).reshape(len(drivers), -1)
-    nearest = distance.argmin(axis=1)
-    gap = distance[np.arange(len(drivers)), nearest]
-    look, obstacle = np.unravel_index(nearest, hit.shape[1:])
-    heading = route[np.arange(len(drivers)), look, 2]
-    same_way = obstacles.speeds[obstacle] * np.cos(obstacles.poses[obstacle, 2] - heading)
-    return gap, np.where(np.isfinite(gap), v - same_way, 0.0)
+    middle = route[:, len(_LOOK) // 2, :2]
+    heeded &= np.linalg.norm(middle[:, None] - obstacles.poses[:, :2], axis=2) < _LOOK[-1] / 2 + 10.0
+    driver, obstacle = np.nonzero(heeded)
+    poses, sizes = obstacles.poses[obstacle, None], obstacles.sizes[obstacle, None]
+    offset = route[driver, :, :2] - poses[..., :2]  # (pairs, L, 2)
+    cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
+    along = np.abs(offset[..., 0] * cos + offset[..., 1] * sin)
+    across = np.abs(offset[..., 1] * cos - offset[..., 0] * sin)
+    hit = (along < sizes[..., 1] / 2 + 0.5) & (across < sizes[..., 0] / 2 + widths[driver, None] / 2 + 0.25)
+    gap, closing = np.full(len(drivers), np.inf), np.zeros(len(drivers))
+    for pair in np.flatnonzero(hit.any(axis=1)):
+        i, look = driver[pair], hit[pair].argmax()
+        if _LOOK[look] < gap[i]:
+            turn = obstacles.poses[obstacle[pair], 2] - route[i, look, 2]
+            gap[i] = _LOOK[look]
+            closing[i] = v[i] - obstacles.speeds[obstacle[pair]] * np.cos(turn)
+    return gap, closing

@@ -63,8 +63,8 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     height, azimuth = np.radians(rng.uniform(*heights)), rng.uniform(0.0, 2 * np.pi)
     sun = (np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height))
     brightness = rng.uniform(0.93, 1.07)
-    tint = tuple(float(factor * brightness * rng.uniform(0.98, 1.02)) for factor in tint)
-    return Weather(name, sun, direct, ambient, shadow, zenith, horizon, tint, gamma, noise)
+    red, green, blue = (float(factor * brightness * rng.uniform(0.98, 1.02)) for factor in tint)
+    return Weather(name, sun, direct, ambient, shadow, zenith, horizon, (red, green, blue), gamma, noise)
 
 
 def finish(image: np.ndarray, tones: np.ndarray, grain: np.ndarray) -> np.ndarray:
