@@ -70,14 +70,18 @@ fingerprint() {
 }
 
 make_venv() {
-  local python=$1
+  local python=$1 info
   if [ "$(version_of "$VENV_PYTHON")" != "$SUPPORTED" ] || ! "$VENV_PYTHON" -m pip --version >/dev/null 2>&1; then
     say "making $VENV with $python"
     "$python" -m venv --clear "$VENV"
   fi
-  # pip takes a package for installed as soon as it has metadata, though RECORD is written last.
-  find "$VENV/lib" -name '*.dist-info' -type d ! -exec test -e '{}/RECORD' ';' -prune -print -exec rm -r '{}' + |
-    sed 's/^/setup: removing half-installed /'
+  for info in "$VENV"/lib/python*/site-packages/*.dist-info; do
+    # pip takes a package for installed as soon as it has metadata, though RECORD is written last.
+    if [ -d "$info" ] && [ ! -e "$info/RECORD" ]; then
+      say "removing half-installed $info"
+      rm -r "$info"
+    fi
+  done
 }
 
 pip_install() { "$VENV_PYTHON" -m pip install --disable-pip-version-check --no-input "$@"; }

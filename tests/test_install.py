@@ -1,0 +1,295 @@
+"""The set-up script, run with fake interpreters, compilers and disks: no package is installed and nothing is built."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHELL_TOOLS = [
+    'awk',
+    'bash',
+    'cat',
+    'chmod',
+    'cp',
+    'df',
+    'dirname',
+    'env',
+    'grep',
+    'mkdir',
+    'mktemp',
+    'mv',
+    'nproc',
+    'rm',
+    'sed',
+    'sha256sum',
+]
+
+# Answers what the script asks a Python, notes pip's calls in $PIP_LOG, leaves the files of `-m venv` and `-m pip wheel`.
+FAKE_PYTHON = """#!/usr/bin/env bash
+here=${BASH_SOURCE[0]}
+torch=${FAKE_TORCH:-2.13.0+cpu}
+case "$*" in
+  *torch.__version__*sys.version_info*) echo "torch-$torch-cp311-linux_x86_64" ;;
+  *'"torch=="'*) echo "torch==$torch" ;;
+  *sys.version_info*) echo "${FAKE_VERSION:-3.11}" ;;
+  *ensurepip*) exit "${FAKE_NO_VENV:-0}" ;;
+  *sysconfig*) echo "${FAKE_INCLUDE:-/nowhere}" ;;
+  *'import cv2'*) exit "${FAKE_IMPORT_FAILS:-0}" ;;
+  '-m venv '*) folder=${!#}; mkdir -p "$folder/bin" "$folder/lib"; cp "$here" "$folder/bin/python" ;;
+  '-m pip --version') ;;
+  '-m pip '*)
+    echo "${CUDA_VISIBLE_DEVICES-unset}|$*" >>"$PIP_LOG"
+    case "$*" in *"${FAIL_AT:-no such call}"*) exit 1 ;; esac
+    if [ "$3" = wheel ]; then
+      while [ "$1" != --wheel-dir ]; do shift; done
+      : >"$2/mmcv-2.1.0-fake.whl"
+    fi ;;
+  *) echo "unexpected call: $*" >&2; exit 99 ;;
+esac
+"""
+
+
+class Machine:
+    """A checkout, a home and a PATH of their own. ``run`` starts the set-up there; attributes say where things are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout, self.home, self.bin = folder / 'checkout', folder / 'home', folder / 'bin'
+        self.pip_log = folder / 'pip.log'
+        self.wheels = self.home / '.cache/cvt-io/wheels'
+        for path in (self.checkout / 'tools/misc', self.home, self.bin, folder / 'include'):
+            path.mkdir(parents=True)
+        shutil.copy(ROOT / 'tools/misc/setup_env.sh', self.checkout / 'tools/misc')
+        shutil.copy(ROOT / 'requirements.txt', self.checkout)
+        shutil.copytree(ROOT / 'requirements', self.checkout / 'requirements')
+        for tool in SHELL_TOOLS:
+            found = shutil.which(tool)
+            assert found, f'the tests need {tool}'
+            (self.bin / tool).symlink_to(found)
+        (folder / 'include/Python.h').touch()
+        self.env = {'HOME': str(self.home), 'PATH': str(self.bin), 'PIP_LOG': str(self.pip_log)}
+        self.env['FAKE_INCLUDE'] = str(folder / 'include')
+        self.add('python3.11', FAKE_PYTHON)
+        self.add('g++', '#!/bin/sh\n')
+
+    def add(self, name: str, text: str) -> None:
+        path = self.bin / name
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def run(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Outcome of one set-up, with the given variables set."""
+        self.pip_log.write_text('')
+        command = ['bash', str(self.checkout / 'tools/misc/setup_env.sh')]
+        return subprocess.run(command, env=self.env | variables, text=True, capture_output=True, timeout=60)
+
+    def pip_calls(self) -> list[str]:
+        """What pip was asked for in the last run, one line a call, after the CUDA_VISIBLE_DEVICES it saw."""
+        return self.pip_log.read_text().splitlines()
+
+    def builds(self) -> list[str]:
+        return [call for call in self.pip_calls() if '-m pip wheel' in call]
+
+    def put_wheel(self, torch: str) -> None:
+        folder = self.wheels / f'torch-{torch}-cp311-linux_x86_64'
+        folder.mkdir(parents=True)
+        (folder / 'mmcv-2.1.0-cached.whl').touch()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def refuses(machine: Machine, *parts: str, **variables: str) -> None:
+    """Hold that the set-up stops with a message of these parts, before pip was called or a venv made."""
+    result = machine.run(**variables)
+    assert result.returncode == 1, result
+    assert 'setup: error:' in result.stderr
+    for part in parts:
+        assert part in result.stderr
+    assert machine.pip_calls() == []
+    assert not (machine.checkout / '.venv').exists()
+
+
+def test_another_python_is_refused(machine: Machine) -> None:
+    refuses(machine, 'Python 3.11 is needed', 'python3.11: 3.13', 'python3: not found', FAKE_VERSION='3.13')
+
+
+def test_a_named_python_is_the_only_candidate(machine: Machine) -> None:
+    refuses(machine, 'Python 3.11 is needed', '/nowhere/python: not found', PYTHON='/nowhere/python')
+
+
+def test_a_python_of_another_name_is_found(machine: Machine) -> None:
+    (machine.bin / 'python3.11').rename(machine.bin / 'python')
+    result = machine.run()
+    assert result.returncode == 0, result.stderr
+    assert f'with {machine.bin}/python\n' in result.stdout
+
+
+def test_missing_venv_module(machine: Machine) -> None:
+    refuses(machine, 'no venv module', 'python3.11-venv', FAKE_NO_VENV='1')
+
+
+def test_too_little_disk(machine: Machine) -> None:
+    # 7 GiB and a bit: 7,500,000 of 1024 bytes = 7.15 GiB.
+    machine.add('df', '#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 7500000 99% /"\n')
+    refuses(machine, '8 GB of free disk', str(machine.checkout), 'found 7 GB')
+
+
+def test_enough_disk(machine: Machine) -> None:
+    machine.add('df', '#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 8500000 99% /"\n')
+    assert machine.run().returncode == 0
+
+
+@pytest.mark.parametrize('variables', [{}, {'CXX': 'clang++-99'}])
+def test_no_compiler(machine: Machine, variables: dict[str, str]) -> None:
+    if not variables:
+        (machine.bin / 'g++').unlink()
+    refuses(machine, 'C++ compiler', variables.get('CXX', 'g++'), **variables)
+
+
+def test_no_python_headers(machine: Machine) -> None:
+    refuses(machine, '/gone/Python.h', 'python3.11-dev', FAKE_INCLUDE='/gone')
+
+
+def test_a_cached_wheel_needs_no_compiler(machine: Machine) -> None:
+    (machine.bin / 'g++').unlink()
+    machine.put_wheel('2.13.0+cpu')
+    result = machine.run(FAKE_INCLUDE='/gone')
+    assert result.returncode == 0, result.stderr
+    assert machine.builds() == []
+    assert any('mmcv-2.1.0-cached.whl' in call for call in machine.pip_calls())
+
+
+def test_a_wheel_of_another_torch_is_not_used(machine: Machine) -> None:
+    machine.put_wheel('2.4.1')
+    assert machine.run().returncode == 0
+    assert len(machine.builds()) == 1
+    assert not any('cached.whl' in call for call in machine.pip_calls())
+    (machine.bin / 'g++').unlink()
+    shutil.rmtree(machine.checkout / '.venv')
+    shutil.rmtree(machine.wheels / 'torch-2.13.0+cpu-cp311-linux_x86_64')
+    result = machine.run()  # a wheel lies there, but torch shows that it is the wrong one: still a clear message
+    assert result.returncode == 1
+    assert 'C++ compiler' in result.stderr
+    assert machine.builds() == []
+
+
+def test_first_run_installs_in_order_and_second_does_nothing(machine: Machine) -> None:
+    result = machine.run()
+    assert result.returncode == 0, result.stderr
+    wanted = [
+        'build.txt',
+        'torch==2.13.0',
+        'pip wheel',
+        'mmcv-2.1.0-fake.whl',
+        '/requirements.txt',
+        'opencv-python-headless',
+    ]
+    calls = machine.pip_calls()
+    assert len(calls) == len(wanted)
+    for call, part in zip(calls, wanted, strict=True):
+        assert part in call
+    build = machine.builds()[0]
+    assert build.startswith('|')  # the GPUs were hidden from the build ...
+    assert calls[0].startswith('unset|')  # ... and from nothing else
+    assert '--no-build-isolation' in build
+    assert '--no-cache-dir' in build
+    assert [p.name for p in machine.wheels.iterdir()] == ['torch-2.13.0+cpu-cp311-linux_x86_64']  # no temporary folder
+
+    assert machine.run().returncode == 0
+    assert machine.pip_calls() == []
+
+
+def test_cache_folder_can_be_moved(machine: Machine, tmp_path: Path) -> None:
+    assert machine.run(CVT_IO_CACHE=str(tmp_path / 'elsewhere')).returncode == 0
+    assert list((tmp_path / 'elsewhere/wheels').glob('torch-*/mmcv-*.whl'))
+    assert not machine.wheels.exists()
+
+
+def test_changed_requirement_installs_again(machine: Machine) -> None:
+    machine.run()
+    with (machine.checkout / 'requirements/lint.txt').open('a') as file:
+        file.write('# changed\n')
+    assert machine.run().returncode == 0
+    assert machine.pip_calls()
+    assert machine.builds() == []  # mmcv's wheel is in the cache by now
+
+
+@pytest.mark.parametrize('step', ['build.txt', 'pip wheel', '/requirements.txt', 'headless'])
+def test_interrupted_set_up_is_continued(machine: Machine, step: str) -> None:
+    assert machine.run(FAIL_AT=step).returncode != 0
+    assert not list(machine.wheels.glob('.building-*'))
+    assert not (machine.checkout / '.venv/.cvt_io_stamp').exists()
+    assert machine.run().returncode == 0
+    assert len(machine.builds()) == (1 if step in ('build.txt', 'pip wheel') else 0)
+
+
+def test_half_installed_package_is_removed(machine: Machine) -> None:
+    machine.run(FAIL_AT='/requirements.txt')
+    packages = machine.checkout / '.venv/lib/python3.11/site-packages'
+    whole, half = packages / 'whole-1.dist-info', packages / 'half-1.dist-info'
+    for folder in (whole, half):
+        folder.mkdir(parents=True)
+        (folder / 'METADATA').touch()
+    (whole / 'RECORD').touch()
+    result = machine.run()
+    assert result.returncode == 0, result.stderr
+    assert whole.exists()
+    assert not half.exists()
+
+
+def test_broken_imports_are_told_and_leave_no_stamp(machine: Machine) -> None:
+    result = machine.run(FAKE_IMPORT_FAILS='1')
+    assert result.returncode == 1
+    assert 'do not import' in result.stderr
+    assert not (machine.checkout / '.venv/.cvt_io_stamp').exists()
+
+
+def test_chosen_torch_is_installed_remembered_and_replaced(machine: Machine) -> None:
+    gpu = 'torch==2.4.1 --index-url file:///wheels'
+    assert machine.run(TORCH=gpu, FAKE_TORCH='2.4.1+cu121').returncode == 0
+    assert any(call.endswith(gpu) for call in machine.pip_calls())
+    assert (machine.wheels / 'torch-2.4.1+cu121-cp311-linux_x86_64').is_dir()
+    assert (machine.checkout / '.venv/.cvt_io_torch_pin.txt').read_text() == 'torch==2.4.1+cu121\n'
+
+    assert machine.run().returncode == 0  # TORCH not given: the choice stands
+    assert machine.pip_calls() == []
+
+    assert machine.run(TORCH='torch==2.13.0').returncode == 0
+    uninstall, install = [call for call in machine.pip_calls() if ' torch' in call]
+    assert uninstall.endswith('uninstall --yes torch')
+    assert install.endswith('torch==2.13.0')
+
+
+@pytest.fixture
+def pins() -> Callable[[str], dict[str, str]]:
+    def read(name: str) -> dict[str, str]:
+        lines = (line.split('#')[0].strip() for line in (ROOT / name).read_text().splitlines())
+        return dict(line.split('==') for line in lines if '==' in line)
+
+    return read
+
+
+def test_files_agree_on_pins(pins: Callable[[str], dict[str, str]]) -> None:
+    runtime, constraints = pins('requirements.txt'), pins('requirements/constraints.txt')
+    assert runtime['opencv-python'] == runtime['opencv-python-headless']
+    for name, version in pins('requirements/build.txt').items():
+        assert runtime.get(name, version) == version
+    direct = runtime | pins('requirements/build.txt') | pins('requirements/tests.txt') | pins('requirements/lint.txt')
+    assert not direct.keys() & constraints.keys()
+    assert 'torch' not in constraints
+    script = (ROOT / 'tools/misc/setup_env.sh').read_text()
+    assert f'readonly MMCV=mmcv=={runtime["mmcv"]}\n' in script
+
+
+@pytest.mark.parametrize('target', ['env', 'lint', 'format', 'test', 'demo'])
+def test_make_targets_set_up_first(target: str) -> None:
+    printed = subprocess.run(['make', '-n', target], cwd=ROOT, text=True, capture_output=True, check=True).stdout
+    assert printed.splitlines()[0] == 'bash tools/misc/setup_env.sh'
