@@ -29,7 +29,7 @@ SHELL_TOOLS = [
     'sha256sum',
 ]
 
-# Answers what the script asks a Python, notes pip's calls in $PIP_LOG, leaves the files of `-m venv` and `-m pip wheel`.
+# Answers what the script asks a Python; pip's calls go to $PIP_LOG; `-m venv` and `-m pip wheel` leave their files.
 FAKE_PYTHON = """#!/usr/bin/env bash
 here=${BASH_SOURCE[0]}
 torch=${FAKE_TORCH:-2.13.0+cpu}
