@@ -110,10 +110,10 @@ def create_data(args: argparse.Namespace) -> None:
     print(summary)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 an error in the data, 130 stopped by Ctrl-C."""
     try:
-        create_data(parse_args())
+        create_data(parse_args(argv))
     except (DataError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

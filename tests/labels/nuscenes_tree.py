@@ -35,9 +35,16 @@ CATEGORIES = (
     'static_object.bicycle_rack',
     'movable_object.trafficcone',
 )
-_EMPTY_LAYERS = (
-    'drivable_area road_block ped_crossing walkway stop_line carpark_area traffic_light lane_connector'.split()
-)
+_EMPTY_LAYERS = [
+    'drivable_area',
+    'road_block',
+    'ped_crossing',
+    'walkway',
+    'stop_line',
+    'carpark_area',
+    'traffic_light',
+    'lane_connector',
+]
 
 
 class Tables(dict):

@@ -10,7 +10,7 @@ from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from ..geometry import BEVGrid
-from .classes import class_of, is_vehicle
+from .classes import CLASSES, FIRST_BOX_CLASS, class_of, is_vehicle
 from .raster import pixels_from_world, to_cells, to_pixels
 from .tables import Annotation
 
@@ -30,7 +30,7 @@ def draw_boxes(
         ones, 0 = none, k = entry k − 1 of the vehicle table; the vehicle table of (centre column, centre row,
         visibility token), without vehicles that have no cell.
     """
-    bits = np.zeros(grid.size, np.uint16)
+    planes = np.zeros((len(CLASSES) - FIRST_BOX_CLASS, *grid.size), np.uint8)
     instances = np.zeros(grid.size, np.uint16)
     vehicles = []
     matrix = pixels_from_world(grid, world_from_ego)
@@ -42,14 +42,13 @@ def draw_boxes(
         pixels = to_pixels(np.vstack([corners, corners.mean(axis=0)]), matrix)
         cells = to_cells(pixels[:4])
         if index is not None:
-            plane = np.zeros(grid.size, np.uint8)
-            cv2.fillPoly(plane, [cells], (1,))
-            bits[plane > 0] |= 1 << index
+            cv2.fillPoly(planes[index - FIRST_BOX_CLASS], [cells], (1,))
         if vehicle:
             column, row = pixels[4].tolist()
             vehicles.append((column, row, annotation.visibility))
             cv2.fillPoly(instances, [cells], (len(vehicles),))
-    return bits, *_visible(instances, vehicles)
+    shifts = np.arange(FIRST_BOX_CLASS, len(CLASSES), dtype=np.uint16)[:, None, None]
+    return np.bitwise_or.reduce(planes.astype(np.uint16) << shifts), *_visible(instances, vehicles)
 
 
 def bottom_corners(annotation: Annotation) -> np.ndarray:
@@ -61,7 +60,7 @@ def _visible(
     instances: np.ndarray, vehicles: list[tuple[float, float, int]]
 ) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
     """Drops the vehicles that have no cell and numbers the others anew."""
-    numbers = [number for number in np.unique(instances) if number]
+    numbers = np.flatnonzero(np.bincount(instances.ravel())[1:]) + 1
     renumbered = np.zeros(len(vehicles) + 1, np.uint16)
     renumbered[numbers] = np.arange(1, len(numbers) + 1)
     return renumbered[instances], [vehicles[number - 1] for number in numbers]

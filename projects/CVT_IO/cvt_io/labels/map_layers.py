@@ -24,23 +24,31 @@ RADIUS = 150.0
 
 @dataclass(frozen=True)
 class Polygons:
-    """Polygons of one layer in the map's order, with a spatial index over them."""
+    """Polygons of one layer in the map's order, with a spatial index over them.
+
+    Attributes:
+        shapes: shapely polygons.
+        rings: closed rings [(n, 2), …] in metres of each polygon, its exterior first.
+        tree: index over the shapes.
+    """
 
     shapes: np.ndarray
+    rings: list[list[np.ndarray]]
     tree: shapely.STRtree
 
     @classmethod
     def of(cls, shapes: Iterable[shapely.Polygon]) -> Polygons:
         """Builds the index."""
         array = np.array(list(shapes), dtype=object)
-        return cls(array, shapely.STRtree(array))
+        rings = [[shapely.get_coordinates(ring) for ring in shapely.get_rings(shape)] for shape in array]
+        return cls(array, rings, shapely.STRtree(array))
 
-    def near(self, square: shapely.Polygon) -> np.ndarray:
-        """Polygons that truly intersect a square, in the map's order."""
+    def near(self, square: shapely.Polygon) -> list[list[np.ndarray]]:
+        """Rings of the polygons that truly intersect a square, in the map's order."""
         # The tree answers by bounding boxes only: its own predicates go through prepared geometries, which may judge
         # invalid polygons differently than the plain test does.
-        candidates = self.shapes[np.sort(self.tree.query(square))]
-        return candidates[shapely.intersects(candidates, square)]
+        candidates = np.sort(self.tree.query(square))
+        return [self.rings[index] for index in candidates[shapely.intersects(self.shapes[candidates], square)]]
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,8 @@ class MapLayers:
             DataError: the file is missing, unreadable, older, or a key or token in it is missing.
         """
         content = read_json(path)
-        version = content.get('version', '1.0') if isinstance(content, dict) else 'none'
-        if not version >= '1.3':
+        version = str(content.get('version', '1.0')) if isinstance(content, dict) else '0'
+        if version < '1.3':
             raise DataError(f'{path}: expected the map expansion of version 1.3 or newer, found version {version}')
         reader = _MapReader(path, content)
         polygons = {layer: Polygons.of(reader.polygons(layer)) for layer in POLYGON_LAYERS}
@@ -120,14 +128,14 @@ class MapLayers:
         return bits
 
 
-def _fill(polygons: Iterable[shapely.Polygon], matrix: np.ndarray, grid: BEVGrid) -> np.ndarray:
+def _fill(polygons: Iterable[list[np.ndarray]], matrix: np.ndarray, grid: BEVGrid) -> np.ndarray:
     """Plane (h, w) uint8 in {0, 1}."""
     plane = np.zeros(grid.size, np.uint8)
-    for polygon in polygons:
-        rings = [to_cells(to_pixels(shapely.get_coordinates(ring), matrix)) for ring in shapely.get_rings(polygon)]
-        cv2.fillPoly(plane, rings[:1], (1,))
-        if len(rings) > 1:
-            cv2.fillPoly(plane, rings[1:], (0,))
+    for rings in polygons:
+        exterior, *holes = [to_cells(to_pixels(ring, matrix)) for ring in rings]
+        cv2.fillPoly(plane, [exterior], (1,))
+        if holes:
+            cv2.fillPoly(plane, holes, (0,))
     return plane
 
 
@@ -172,4 +180,7 @@ class _MapReader:
 
     def _coordinates(self, tokens: list[str]) -> np.ndarray:
         points = [self._get(self.nodes, 'node', token) for token in tokens]
-        return np.array(points, dtype=np.float64).reshape(-1, 2)
+        try:
+            return np.array(points, dtype=np.float64).reshape(-1, 2)
+        except (ValueError, TypeError) as error:
+            raise DataError(f'{self.path}: expected x and y of nodes {tokens} to be numbers, got {points}') from error

@@ -118,7 +118,15 @@ class NuScenesTables:
         others = {token for token, channel in channels.items() if channel not in (LIDAR, *CAMERAS)}
         self.sample_data = Table(
             self.folder / 'sample_data.json',
-            ('sample_token', 'ego_pose_token', 'calibrated_sensor_token', 'filename', 'width', 'height'),
+            (
+                'is_key_frame',
+                'sample_token',
+                'ego_pose_token',
+                'calibrated_sensor_token',
+                'filename',
+                'width',
+                'height',
+            ),
             # The sweeps are more than nine in ten records.
             drop=lambda r: not r.get('is_key_frame', True) or r.get('calibrated_sensor_token') in others,
         )

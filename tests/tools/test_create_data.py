@@ -1,0 +1,165 @@
+"""The command: in processes of its own where that matters, otherwise by its ``main``."""
+
+import importlib.util
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.labels.nuscenes_tree import write_tree
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, str(ROOT / 'tools/create_data.py')]
+
+
+def create_data(*arguments, cwd=None) -> subprocess.CompletedProcess:
+    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def main():
+    spec = importlib.util.spec_from_file_location('create_data_under_test', ROOT / 'tools/create_data.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda *arguments: module.main([str(argument) for argument in arguments])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, temporary ones too."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+@pytest.fixture(scope='module')
+def tree(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('command') / 'nuscenes'
+    write_tree(root, frames=40, boxes=20)
+    return root
+
+
+@pytest.fixture(scope='module')
+def whole(tree) -> dict[str, bytes]:
+    """What an uninterrupted run makes; run from another folder, which has its own ``projects`` in the way."""
+    other = tree.parent / 'elsewhere'
+    (other / 'projects').mkdir(parents=True)
+    (other / 'projects/__init__.py').touch()
+    result = create_data(
+        *('nuscenes', '--root-path', '../nuscenes', '--version', 'v1.0-mini', '--out-dir', '../whole'), cwd=other
+    )
+    assert result.returncode == 0, result.stderr
+    files = contents(tree.parent / 'whole')
+    assert len(files) == 120 + 1 + 2
+    sizes = [len(content) for name, content in files.items() if name.endswith('.png')]
+    assert result.stdout.startswith('80 train, 40 val frames in ')
+    assert f'labels: {sum(sizes) / 120:.0f} bytes a frame on average, {max(sizes)} at most' in result.stdout
+    assert 'labels 200x200_100x100m: 100%' in result.stderr
+    return files
+
+
+@pytest.mark.parametrize(('workers', 'times'), [(1, 1), (2, 3)])
+def test_killed_at_random_moments_and_run_again(tree, whole, tmp_path, workers, times):
+    rng = random.Random(workers)
+    out = tmp_path / 'out'
+    arguments = ['nuscenes', '--root-path', tree, '--version', 'v1.0-mini', '--out-dir', out, '--workers', workers]
+    kills = 0
+    for _ in range(times):
+        process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        there = len(list(out.rglob('*.png')))
+        aim = there + rng.randrange(1, 30)
+        while process.poll() is None and len(list(out.rglob('*.png'))) < aim:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        assert not (out / 'cvt_io_labels/200x200_100x100m/grid.json').exists() or contents(out) == whole
+    assert kills == times
+    left = {name: content for name, content in contents(out).items() if not name.endswith('.tmp')}
+    assert len(left) < len(whole)
+    assert left.items() <= whole.items()
+    result = create_data(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert contents(out) == whole
+    kept = int(result.stdout.split('at most, ')[1].split()[0])
+    assert kept >= len(left)
+
+
+def test_another_grid_and_tag(main, tree, tmp_path):
+    paths = ['--root-path', tree, '--out-dir', tmp_path, '--version', 'v1.0-mini', '--extra-tag', 'mine']
+    grid = ['--bev-size', 40, 20, '--bev-metres', 100, 50, '--bev-offset', 0.1]
+    assert main('nuscenes', *paths, *grid, '--workers', 1) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {'mine_infos_train.json', 'mine_infos_val.json', 'mine_labels'}
+    assert (tmp_path / 'mine_labels/40x20_100x50m_offset0.1/grid.json').is_file()
+
+
+def test_error_is_one_line_and_nothing_is_written(tmp_path):
+    result = create_data('nuscenes', '--root-path', 'nowhere', cwd=tmp_path)
+    assert result.returncode == 1
+    *before, last = result.stderr.splitlines()
+    assert last == 'error: nowhere/v1.0-trainval: no such folder (versions found in nowhere: none)'
+    assert before == ['reading the tables of nowhere/v1.0-trainval']
+    assert result.stdout == ''
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--version', 'v2'], "error: version: expected one of v1.0-trainval, v1.0-mini, v1.0-test, got 'v2'"),
+        (
+            ['--bev-size', 0, 5],
+            'error: BEV grid: expected two positive sizes and extents, got (0, 5) and (100.0, 100.0)',
+        ),
+    ],
+)
+def test_wrong_values(main, tmp_path, capsys, arguments, message):
+    assert main('nuscenes', '--root-path', tmp_path, *arguments) == 1
+    assert capsys.readouterr() == ('', message + '\n')
+
+
+def test_unwritable_out_dir(main, tree, tmp_path, capsys):
+    (tmp_path / 'file').touch()
+    assert main('nuscenes', '--root-path', tree, '--version', 'v1.0-mini', '--out-dir', tmp_path / 'file/out') == 1
+    assert capsys.readouterr().err.splitlines()[1:] == [f"error: [Errno 20] Not a directory: '{tmp_path}/file/out'"]
+
+
+def test_killed_worker(main, tree, tmp_path, capsys, monkeypatch):
+    die = 'projects.CVT_IO.cvt_io.labels.label_maker.LabelMaker.write'
+    monkeypatch.setattr(die, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    paths = ['--root-path', tree, '--version', 'v1.0-mini', '--out-dir', tmp_path]
+    assert main('nuscenes', *paths, '--workers', 2) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith('error: a worker process was killed')
+
+
+@pytest.mark.parametrize('dataset', ['nuscenes', 'toy'])
+def test_help_tells_every_option_and_its_default(main, capsys, dataset):
+    with pytest.raises(SystemExit, match='^0$'):
+        main(dataset, '--help')
+    text = capsys.readouterr().out
+    for option in ('--version', '--out-dir', '--extra-tag', '--workers', '--bev-size', '--bev-metres'):
+        assert option in text
+    assert 'default: cvt_io' in text
+    assert 'maps/expansion' in text or dataset == 'toy'
+
+
+def test_toy_is_generated_and_then_converted_like_nuscenes(main, tmp_path):
+    toy, again = tmp_path / 'toy', tmp_path / 'again'
+    size = ['--scenes', 2, '--frames', 2, '--image-size', 90, 160]
+    grid = ['--bev-size', 50, 50, '--workers', 2]
+    assert main('toy', '--out-dir', toy, *size, '--seed', 3, *grid) == 0
+    assert main('nuscenes', '--root-path', toy, '--version', 'v1.0-mini', '--out-dir', again, *grid) == 0
+    made, beside = contents(again), contents(toy)
+    assert {name: beside[name] for name in made} == made
+    assert len([name for name in made if name.endswith('.png')]) == 4
+
+
+def test_script_runs_from_anywhere_without_help_of_the_environment(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+    result = subprocess.run([*COMMAND, '--help'], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert 'nuscenes' in result.stdout
