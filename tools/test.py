@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from projects.CVT_IO.cvt_io.datasets.control import CONTROLS
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
 from projects.CVT_IO.cvt_io.labels.io import write_atomic
@@ -21,6 +22,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
+    parser.add_argument(
+        '--control',
+        choices=CONTROLS,
+        help='test with images that have nothing to do with the labels: a model that sees must fail',
+    )
     parser.add_argument('--show', action='store_true', help='show a panel of each sample in a window')
     parser.add_argument('--show-dir', help='write a panel of each sample below <work-dir>/<timestamp>/ here')
     parser.add_argument('--show-interval', type=int, default=1, help='show or write each n-th sample only')
@@ -37,6 +43,10 @@ def main() -> None:
     if not Path(args.checkpoint).is_file():
         sys.exit(f'error: {args.checkpoint}: no such checkpoint')
     require_data(cfg, 'test_dataloader')
+    if args.control is not None:
+        cfg.test_dataloader.dataset = dict(
+            type='CVTIOControlDataset', dataset=cfg.test_dataloader.dataset, images=args.control
+        )
     cli.set_launcher(cfg, args)
     cfg.load_from = args.checkpoint
     cfg.default_hooks.visualization.update(

@@ -1,11 +1,13 @@
 """nuScenes key frames and the pipeline that turns them into tensors."""
 
+from .control import CVTIOControlDataset
 from .loading import CVTIOLoadBEVLabel, CVTIOLoadImages
 from .nuscenes_dataset import CVTIONuScenesDataset
 from .packing import CVTIOPackInputs
 from .transforms import CVTIOGeometricAugment, CVTIOResizeCrop, CVTIOStrongAugment
 
 __all__ = [
+    'CVTIOControlDataset',
     'CVTIOGeometricAugment',
     'CVTIOLoadBEVLabel',
     'CVTIOLoadImages',

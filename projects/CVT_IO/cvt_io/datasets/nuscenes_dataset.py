@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
@@ -19,8 +20,8 @@ class CVTIONuScenesDataset(BaseDataset):
     """One item a key frame: all cameras of the rig and a BEV label.
 
     Args:
-        ann_file: infos, relative to ``data_root``.
-        data_root: folder of the images, infos and labels.
+        ann_file: infos, relative to ``data_root``; the labels lie beside them.
+        data_root: folder of the images.
         bev_grid: grid of the labels, ``dict(size=(h, w), metres=(h_m, w_m))``.
         cameras: cameras to use, in this order; ``None`` takes the infos' own.
         with_labels: whether the items carry a label file. The test split of nuScenes has none.
@@ -31,7 +32,7 @@ class CVTIONuScenesDataset(BaseDataset):
         DataError: the infos are missing or unreadable, or there are no labels of this grid.
     """
 
-    METAINFO = dict(classes=CLASSES)
+    METAINFO: ClassVar[dict] = dict(classes=CLASSES)
 
     def __init__(
         self,
@@ -51,10 +52,10 @@ class CVTIONuScenesDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Reads the infos; see :class:`DataError` for what may be wrong with them."""
-        self.check_prepared(self.ann_file, self.data_root)
+        self.check_prepared(Path(self.ann_file), self.data_root)
         self._label_dir = None
         if self.with_labels:
-            self._label_dir = check_label_grid(labels_root(self.data_root, self.extra_tag), self.bev_grid)
+            self._label_dir = check_label_grid(labels_root(Path(self.ann_file).parent, self.extra_tag), self.bev_grid)
         try:
             return super().load_data_list()
         except DataError:
@@ -63,12 +64,11 @@ class CVTIONuScenesDataset(BaseDataset):
             raise DataError(f'{self.ann_file}: expected infos of tools/create_data.py, found {error!r}') from error
 
     @staticmethod
-    def check_prepared(ann_file: str, data_root: str) -> None:
+    def check_prepared(infos: Path, data_root: str) -> None:
         """Raises a ``DataError`` that names the commands which prepare the data, unless the infos are there."""
-        path = Path(data_root, ann_file)
-        if not path.is_file():
+        if not infos.is_file():
             raise DataError(
-                f'{path}: no prepared data. Prepare it with one of\n'
+                f'{infos}: no prepared data. Prepare it with one of\n'
                 f'  python tools/create_data.py nuscenes --root-path {data_root} --version v1.0-trainval\n'
                 '  python tools/create_data.py toy --out-dir data/nuscenes-toy\n'
                 'The second makes a small procedural world; add --cfg-options data_root=data/nuscenes-toy to use it.'

@@ -38,4 +38,4 @@ def require_data(cfg: Config, *loaders: str) -> None:
         dataset = cfg[loader].dataset
         check = getattr(DATASETS.get(dataset.type), 'check_prepared', None)
         if check is not None:
-            check(dataset.ann_file, dataset.data_root)
+            check(Path(dataset.data_root, dataset.ann_file), dataset.data_root)

@@ -27,7 +27,7 @@ class LabelGroup:
 
     def target(self, classes: Tensor) -> Tensor:
         """Args: classes (…, 12, h, w). Returns: bool (…, h, w)."""
-        return classes[..., self.classes, :, :].any(dim=-3)
+        return (classes[..., self.classes, :, :] != 0).any(dim=-3)
 
     def keep(self, visibility: Tensor) -> Tensor:
         """Args: visibility tokens (…, h, w), 255 where there is no vehicle. Returns: bool (…, h, w)."""

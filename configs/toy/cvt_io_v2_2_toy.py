@@ -1,0 +1,27 @@
+_base_ = ['../cvt_io_v2_2.py']
+
+# The same model on a procedural world, small enough for two CPU cores: data, sizes and schedule differ, nothing else.
+data_root = 'data/nuscenes-toy'
+bev_grid = dict(size=(48, 48), metres=(48.0, 48.0))
+pipeline = [
+    dict(type='CVTIOLoadImages'),
+    dict(type='CVTIOResizeCrop', size=(48, 112), top_crop=15),
+    dict(type='CVTIOLoadBEVLabel'),
+    dict(type='CVTIOPackInputs'),
+]
+dataset = dict(data_root=data_root, bev_grid=bev_grid, pipeline=pipeline)
+train_dataloader = dict(batch_size=16, num_workers=1, dataset=dataset)
+val_dataloader = dict(batch_size=16, num_workers=1, dataset=dataset)
+test_dataloader = val_dataloader
+
+model = dict(
+    backbone=dict(arch='b0', out_blocks=(2, 4), init_cfg=None),
+    neck=dict(in_channels=(24, 40), dim=64, head_dim=16, bev_grid=bev_grid, downsample=4),
+    bev_decoder=dict(in_channels=64, channels=(64, 64)),
+)
+
+max_iters = 900
+train_cfg = dict(max_iters=max_iters, val_interval=300, base_batch_size=16)
+auto_scale_lr = dict(base_batch_size=16)
+param_scheduler = dict(total_steps=max_iters + 1)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))

@@ -1,0 +1,46 @@
+"""Controls: does a model read the images at all?"""
+
+from __future__ import annotations
+
+from mmdet3d.registry import DATASETS
+from mmengine.dataset import BaseDataset
+from torch.utils.data import Dataset
+
+CONTROLS = ('other-frame', 'blank')
+
+
+@DATASETS.register_module()
+class CVTIOControlDataset(Dataset):
+    """A data set whose images have nothing to do with its labels.
+
+    A model that scores on it as well as on the real one has learned where vehicles usually are, and not to see.
+
+    Args:
+        dataset: the real one, built or as a config.
+        images: ``other-frame``, the images of the frame half the data set away, or ``blank``, mid-grey ones. The
+            calibration stays the frame's own.
+    """
+
+    def __init__(self, dataset: BaseDataset | dict, images: str) -> None:
+        if images not in CONTROLS:
+            raise ValueError(f'images: expected one of {CONTROLS}, got {images!r}')
+        self.dataset = dataset if isinstance(dataset, BaseDataset) else DATASETS.build(dataset)
+        self.images = images
+        self.metainfo = self.dataset.metainfo
+        self.bev_grid = self.dataset.bev_grid
+
+    def full_init(self) -> None:
+        """Loads the real data set's infos."""
+        self.dataset.full_init()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, idx: int) -> dict:
+        item = self.dataset[idx]
+        if self.images == 'blank':
+            item['inputs']['imgs'].fill_(128)
+        else:
+            other = self.dataset[(idx + len(self) // 2) % len(self)]
+            item['inputs']['imgs'] = other['inputs']['imgs']
+        return item

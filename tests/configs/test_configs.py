@@ -1,0 +1,107 @@
+"""Every shipped config builds, and the eleven of the notes are what the notes say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+# name: all parameters, N, L, shared, lr. Parameters: by hand, backbone 340,160; an attention block 133,248; …; the
+# figures are those of the notes' models, counted with all convolutions and bare parameters.
+NOTES = {
+    'cvt': (1_080_194, None, None, None, 4e-3),
+    'cvt_io_v1_1': (1_359_618, 10, 6, True, 4e-3),
+    'cvt_io_v2_1': (1_359_618, 10, 6, True, 4e-3),
+    'cvt_io_v2_2': (1_350_018, 5, 6, True, 4e-3),
+    'cvt_io_v2_3': (2_025_858, 10, 6, False, 4e-3),
+    'cvt_io_v2_4': (2_025_858, 10, 6, False, 1e-3),
+    'cvt_io_v2_5': (1_347_970, 3, 1, True, 4e-3),
+    'cvt_io_v2_6': (1_350_018, 5, 12, True, 4e-3),
+    'cvt_io_v2_7': (1_350_018, 5, 10, True, 2e-3),
+    'cvt_io_v2_8': (1_347_970, 3, 6, True, 4e-3),
+    'cvt_io_v2_9': (1_350_018, 5, 4, True, 4e-3),
+}
+
+
+def build(name: str) -> tuple[Config, torch.nn.Module]:
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    return config, MODELS.build(config.model)
+
+
+@pytest.mark.parametrize('name', NOTES)
+def test_variant_is_the_notes(name):
+    parameters, latents, passes, shared, rate = NOTES[name]
+    config, model = build(name)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert config.optim_wrapper.optimizer.lr == rate
+    assert config.optim_wrapper.optimizer.weight_decay == 1e-7
+    assert config.optim_wrapper.clip_grad == dict(max_norm=5.0)
+    assert config.train_cfg.max_iters == 100_000
+    assert config.param_scheduler.total_steps == 100_001
+    assert config.train_dataloader.batch_size == 10
+    assert config.train_cfg.base_batch_size == config.auto_scale_lr.base_batch_size == 20
+    assert config.randomness.seed == 2022
+    if name != 'cvt':
+        assert model.neck.latent_array.learned_array.shape == (128, latents, latents)
+        assert model.neck.process.depth == passes
+        assert len(model.neck.process.self_attends) == (1 if shared else passes)
+        assert model.neck.latents_per_camera == (name == 'cvt_io_v1_1')
+
+
+def test_every_variant_is_a_few_lines():
+    for name in NOTES:
+        lines = (CONFIGS / f'{name}.py').read_text().splitlines()
+        assert sum(bool(line) and not line.startswith('#') for line in lines) <= 4, name
+
+
+@pytest.mark.parametrize(
+    ('name', 'outputs', 'size'),
+    [
+        ('cvt_road', 1, (200, 200)),
+        ('cvt_io_v2_2_road', 1, (200, 200)),
+        ('cvt_io_v2_2_joint', 5, (200, 200)),
+        ('cvt_io_v2_2_100x50', 2, (400, 200)),
+        ('toy/cvt_io_v2_2_toy', 2, (48, 48)),
+    ],
+)
+def test_other_settings(name, outputs, size):
+    config, model = build(name)
+    assert tuple(config.train_dataloader.dataset.bev_grid['size']) == size
+    assert tuple(config.test_dataloader.dataset.bev_grid['size']) == size
+    model.eval()
+    with torch.no_grad():
+        logits = model.bev_logits(
+            torch.rand(1, 2, 3, 64, 96), torch.eye(3).expand(1, 2, 3, 3), torch.eye(4).expand(1, 2, 4, 4)
+        )
+    assert logits.shape == (1, outputs, *size)
+
+
+def test_road_setting():
+    config, model = build('cvt_road')
+    assert config.train_cfg.max_iters == 75_001
+    assert [(name, loss.gamma, loss.loss_weight) for name, loss in model.head.losses.items()] == [
+        ('focal', 2.0, 1.0),
+        ('bce', 0.0, 0.1),
+    ]
+    (group,) = model.head.groups
+    assert (group.classes, group.min_visibility) == ((0, 1), 0)
+    assert model.head.center_group is None
+
+
+def test_vehicle_setting():
+    _, model = build('cvt_io_v2_2')
+    (group,) = model.head.groups
+    assert (group.classes, group.min_visibility) == ((4, 5, 6, 7, 8, 10, 11), 2)
+    assert [(loss.gamma, loss.loss_weight) for loss in model.head.losses.values()] == [(2.0, 1.0)]
+    assert (model.head.loss_center.gamma, model.head.loss_center.loss_weight) == (2.0, 0.1)
+
+
+def test_every_config_is_covered():
+    found = {str(p.relative_to(CONFIGS).with_suffix('')) for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts}
+    others = {'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'cvt_io_v2_2_100x50', 'toy/cvt_io_v2_2_toy'}
+    assert found == set(NOTES) | others
