@@ -12,7 +12,7 @@ set -euo pipefail
 readonly SUPPORTED=3.11 # the pinned numpy and scipy releases leave 3.11 and 3.12; only 3.11 is verified
 readonly DEFAULT_TORCH=torch==2.13.0
 readonly MMCV=mmcv==2.1.0
-readonly NEW_ENV_GB=8 # 3.1 GB installed with a CPU torch, plus pip's downloads and unpacking
+readonly NEW_ENV_GB=8 # 3.2 GB installed with a CPU build of torch, 7.2 with a CUDA build, and room to unpack
 readonly OLD_ENV_GB=2
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -104,21 +104,19 @@ wheel_folder() {
 }
 
 build_mmcv() {
-  local folder=$1 work
-  mkdir -p "$CACHE/wheels"
+  local folder=$1 wheel work=$VENV/mmcv-build
   check_compiler "$VENV_PYTHON"
-  check_disk "$CACHE/wheels" "$OLD_ENV_GB"
-  work=$(mktemp -d "$CACHE/wheels/.building-XXXXXX")
-  # shellcheck disable=SC2064 # the folder's name is known now
-  trap "rm -rf '$work'" EXIT
-  mkdir "$work/tmp" "$work/wheel"
+  check_disk "$VENV" "$OLD_ENV_GB"
+  rm -rf "$work" # of an interrupted build
+  mkdir -p "$work/tmp" "$folder"
   say "building $MMCV with its ops (10 to 17 minutes on two cores, once for this torch and Python)"
   # CPU ops are enough: hidden GPUs keep the build from asking for nvcc. pip's own cache knows nothing of torch versions.
   TMPDIR=$work/tmp CUDA_VISIBLE_DEVICES='' FORCE_CUDA=0 MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} \
     "$VENV_PYTHON" -m pip wheel --disable-pip-version-check --no-input --no-cache-dir --no-deps --no-build-isolation \
-    --no-binary mmcv --wheel-dir "$work/wheel" "$MMCV"
-  rm -rf "$folder"
-  mv "$work/wheel" "$folder"
+    --no-binary mmcv --wheel-dir "$work" "$MMCV"
+  wheel=$(cd "$work" && echo mmcv-*.whl)
+  cp "$work/$wheel" "$folder/.$wheel.$$" && mv "$folder/.$wheel.$$" "$folder/$wheel"
+  rm -rf "$work"
 }
 
 install_mmcv() {
