@@ -156,7 +156,7 @@ class _Expansion:
         )
 
     def _lane(self, lane: Lane) -> None:
-        edges = [lane.path.offset(lateral).points for lateral in (LANE_WIDTH / 2, -LANE_WIDTH / 2)]
+        edges = [lane.path.beside(lateral) for lateral in (LANE_WIDTH / 2, -LANE_WIDTH / 2)]
         dividers = []
         for points in edges:
             nodes = self.nodes(points[[0, -1]])
@@ -196,7 +196,7 @@ def map_mask_png(network: RoadNetwork) -> bytes:
         pixels = [np.round(ring * (10, -10) + (0, height)).astype(np.int32) for ring in rings]
         cv2.fillPoly(mask, pixels, (255,))
     stream = io.BytesIO()
-    Image.fromarray(mask).save(stream, 'PNG')
+    Image.fromarray(mask).save(stream, 'PNG', compress_level=1)
     return stream.getvalue()
 
 

@@ -13,7 +13,7 @@ from .roads import CROSSING, LANE_WIDTH, PARKING_WIDTH, STOP_LINE, Road
 def road_dividers(road: Road) -> list[np.ndarray]:
     """Lines (N, 2) that part the two directions: the middle line, or both edges of the median."""
     laterals = [-road.median / 2, road.median / 2] if road.median else [0.0]
-    return [road.centre.offset(lateral).points for lateral in laterals]
+    return [road.centre.beside(lateral) for lateral in laterals]
 
 
 def lane_dividers(road: Road) -> list[tuple[np.ndarray, str]]:
@@ -22,7 +22,7 @@ def lane_dividers(road: Road) -> list[tuple[np.ndarray, str]]:
     for level in range(1, road.lanes + 1):
         lateral = road.median / 2 + level * LANE_WIDTH
         kind = 'DASHED_SEGMENT_WHITE' if level < road.lanes else 'SINGLE_SOLID_WHITE'
-        dividers += [(road.centre.offset(sign * lateral).points, kind) for sign in (-1, 1)]
+        dividers += [(road.centre.beside(sign * lateral), kind) for sign in (-1, 1)]
     return dividers
 
 

@@ -38,8 +38,11 @@ class Path:
 
     def offset(self, lateral: float) -> Path:
         """The parallel path ``lateral`` metres to the left."""
-        normals = np.stack([-np.sin(self.headings), np.cos(self.headings)], axis=1)
-        return Path(self.points + lateral * normals)
+        return Path(self.beside(lateral))
+
+    def beside(self, lateral: float) -> np.ndarray:
+        """Points (N, 2) that lie ``lateral`` metres to the left of the path's own."""
+        return self.points + lateral * np.stack([-np.sin(self.headings), np.cos(self.headings)], axis=1)
 
     def reversed(self) -> Path:
         """The same line in the other direction."""
@@ -52,7 +55,7 @@ class Path:
 
     def band(self, right: float, left: float) -> np.ndarray:
         """Outline (2N, 2) of the strip between two lateral offsets, without a closing point."""
-        return np.concatenate([self.offset(right).points, self.offset(left).points[::-1]])
+        return np.concatenate([self.beside(right), self.beside(left)[::-1]])
 
     @classmethod
     def joined(cls, paths: Sequence[Path]) -> Path:

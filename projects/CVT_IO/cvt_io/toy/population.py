@@ -90,7 +90,7 @@ def _traffic(
             distance = float(np.linalg.norm(lane.path.at(s)[:2] - home[:2]))
             if distance > 11.0 and not _blocks(lane, s, home):
                 places.append((distance, lane, s))
-            s += 13.0 + rng.exponential(20.0 / density)
+            s += 11.0 + rng.exponential(16.0 / density)
     places.sort(key=lambda place: place[0])
     mandatory = [*_ALWAYS_DRIVING, _EMERGENCY[rng.integers(2)], 'vehicle.car', 'vehicle.car']
     mandatory = [mandatory[k] for k in rng.permutation(len(mandatory))]
@@ -133,7 +133,7 @@ def _kerbside(
             length = KINDS[category].size[1]
             if s + length > strip.length - 8.0:
                 break
-            if waiting or category in _ALWAYS_PARKED or rng.uniform() < 0.68 * density:
+            if waiting or category in _ALWAYS_PARKED or rng.uniform() < 0.8 * density:
                 x, y, heading = strip.at(s + length / 2)
                 lean = rng.normal(0.0, 0.02)
                 shift = rng.normal(0.0, 0.08)

@@ -165,15 +165,26 @@ def _roads(rng: np.random.Generator, centres: np.ndarray, edges: list[tuple[int,
         lanes = int(rng.choice([1, 2], p=[0.55, 0.45]))
         median = MEDIAN_WIDTH * float(rng.uniform() < 0.35)
         drafts.append((Path.bezier(control, 4.0), lanes, median))
-    kerbs = np.zeros(len(centres))
-    for (a, b), (_, lanes, median) in zip(edges, drafts, strict=True):
-        kerb = median / 2 + lanes * LANE_WIDTH + PARKING_WIDTH
-        kerbs[[a, b]] = np.maximum(kerbs[[a, b]], kerb)
-    cut = 1.25 * kerbs + 4.0
+    cut = _setbacks(centres, edges, drafts)
     return [
         Road(f'road-{a}-{b}', (a, b), path.between(cut[a], path.length - cut[b]), lanes, median)
         for (a, b), (path, lanes, median) in zip(edges, drafts, strict=True)
     ]
+
+
+def _setbacks(centres: np.ndarray, edges: list[tuple[int, int]], drafts: list[tuple[Path, int, float]]) -> np.ndarray:
+    """Metres (junctions,) from each junction's centre at which its roads end, so that no two of them overlap."""
+    kerbs = np.zeros(len(centres))
+    directions: list[list[float]] = [[] for _ in centres]
+    for (a, b), (path, lanes, median) in zip(edges, drafts, strict=True):
+        kerb = median / 2 + lanes * LANE_WIDTH + PARKING_WIDTH
+        kerbs[[a, b]] = np.maximum(kerbs[[a, b]], kerb)
+        for junction, s in ((a, 18.0), (b, path.length - 18.0)):
+            x, y = path.at(s)[:2] - centres[junction]
+            directions[junction].append(np.arctan2(y, x))
+    # Two strips of half-width k that leave a point at an angle θ part at k / tan(θ / 2).
+    gaps = [min(np.diff([*sorted(around), min(around) + 2 * np.pi])) for around in directions]
+    return np.clip(kerbs / np.tan(np.array(gaps) / 2), 1.0 * kerbs, 3.0 * kerbs) + 4.0
 
 
 def _lanes_of(road: Road, side: int) -> list[Lane]:
@@ -223,7 +234,11 @@ def _junction_area(index: int, roads: list[Road], turns: list[Lane]) -> Polygon:
                 x, y, heading = road.centre.at(s)
                 normal = np.array([-np.sin(heading), np.cos(heading)])
                 corners += [np.array([x, y]) + road.kerb * normal, np.array([x, y]) - road.kerb * normal]
-    swept = [LineString(turn.path.points).buffer(LANE_WIDTH / 2 + 0.6) for turn in turns if turn.start == index]
+    swept = [
+        LineString(turn.path.points).buffer(LANE_WIDTH / 2 + 0.6, cap_style='flat')
+        for turn in turns
+        if turn.start == index
+    ]
     area = unary_union([MultiPoint(corners).convex_hull, *swept]).buffer(0)
     return Polygon(area.exterior).simplify(0.05)
 

@@ -29,7 +29,7 @@ def houses(seed: int, location: str) -> list[Actor]:
     public = [area.buffer(1.0) for area in (*network.walkways, *network.junctions)]
     public += [Polygon(road.centre.band(-road.kerb - 1, road.kerb + 1)) for road in network.roads]
     tree = STRtree(public)
-    placed: list[tuple[Actor, Polygon]] = []
+    candidates = []
     for road in network.roads:
         for side in (-1, 1):
             s = rng.uniform(4.0, 14.0)
@@ -39,12 +39,21 @@ def houses(seed: int, location: str) -> list[Actor]:
                 x, y, heading = road.centre.offset(side * setback).at(s)
                 paint = _HOUSE.paints[rng.integers(len(_HOUSE.paints))]
                 house = Actor(_HOUSE, (width, length, height), paint, pose=(float(x), float(y), float(heading)))
-                outline = _footprint(house)
-                near = any(outline.distance(other) < 2.0 for _, other in placed[-40:])
-                if not near and not tree.query(outline, predicate='intersects').size:
-                    placed.append((house, outline))
+                if not tree.query(_footprint(house), predicate='intersects').size:
+                    candidates.append(house)
                 s += length + rng.uniform(3.0, 16.0)
-    return [house for k, (house, outline) in enumerate(placed) if not _hits(outline, placed[:k])]
+    return _apart(candidates)
+
+
+def _apart(candidates: list[Actor]) -> list[Actor]:
+    """The candidates without those that stand within two metres of an earlier one that is kept."""
+    outlines = [_footprint(house) for house in candidates]
+    tree = STRtree(outlines)
+    kept: set[int] = set()
+    for k, outline in enumerate(outlines):
+        if not kept.intersection(tree.query(outline, predicate='dwithin', distance=2.0).tolist()):
+            kept.add(k)
+    return [candidates[k] for k in sorted(kept)]
 
 
 def _footprint(house: Actor) -> Polygon:
@@ -55,7 +64,3 @@ def _footprint(house: Actor) -> Polygon:
     left = np.array([-np.sin(heading), np.cos(heading)]) * width / 2
     around = np.array([forward + left, left - forward, -forward - left, forward - left])
     return Polygon(around + np.array([x, y]))
-
-
-def _hits(outline: Polygon, others: list[tuple[Actor, Polygon]]) -> bool:
-    return any(outline.intersects(other) for _, other in others)

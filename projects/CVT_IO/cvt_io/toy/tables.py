@@ -11,7 +11,6 @@ from pyquaternion import Quaternion
 
 from .catalogue import ATTRIBUTES, CATEGORIES, attribute_of
 from .rig import CAMERAS, LIDAR
-from .roads import LOCATIONS
 from .scene import FRAME_INTERVAL, Annotation, Scene
 from .seeding import digest
 
@@ -82,7 +81,7 @@ def log_tables(seed: int, scenes: list[dict[str, Any]]) -> Records:
                 'filename': map_mask_name(location),
                 'log_tokens': [log['token'] for log in logs if log['location'] == location],
             }
-            for location in LOCATIONS
+            for location in sorted({log['location'] for log in logs})
         ],
     }
 

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from .map_json import map_expansion, map_mask_png
 from .renderer import SceneRenderer
 from .rig import CAMERAS
-from .roads import LOCATIONS, build_network
-from .scene import Scene, build_scene
+from .roads import build_network
+from .scene import Scene, build_scene, location_of
 from .tables import TABLES, Records, image_name, log_tables, map_mask_name, scene_tables, static_tables
 
 # Written before anything else: what lies beside it was made by this generator, with these arguments.
@@ -103,12 +103,13 @@ def generate_toy_world(
     out_dir = Path(out_dir)
     _claim(out_dir, arguments)
     names = scene_names(arguments.version, arguments.scenes)
+    locations = sorted({location_of(name) for name in names})
     unfinished = out_dir / _UNFINISHED
-    if (out_dir / version).is_dir() and not unfinished.exists() and _complete(out_dir, version):
+    if (out_dir / version).is_dir() and not unfinished.exists() and _complete(out_dir, version, locations):
         return
     shutil.rmtree(out_dir / version, ignore_errors=True)
     unfinished.mkdir(exist_ok=True)
-    _write_maps(out_dir, arguments.seed)
+    _write_maps(out_dir, arguments.seed, locations)
     make = functools.partial(_make_scene, out_dir, arguments)
     with tqdm(total=len(names) * arguments.frames, unit='frame', disable=not progress, desc='toy world') as bar:
         for done in _map(make, names, workers):
@@ -136,26 +137,26 @@ def _claim(out_dir: Path, arguments: WorldArguments) -> None:
     _write(marker, json.dumps(wanted, indent=2).encode())
 
 
-def _complete(out_dir: Path, version: str) -> bool:
+def _complete(out_dir: Path, version: str, locations: list[str]) -> bool:
     """Whether all tables and images of a finished world are still there."""
     if not all((out_dir / version / f'{name}.json').is_file() for name in TABLES):
         return False
     records = json.loads((out_dir / version / 'sample_data.json').read_text())
     images = all((out_dir / record['filename']).is_file() for record in records if record['fileformat'] == 'jpg')
-    return images and all(path.is_file() for path in _map_files(out_dir))
+    return images and all(path.is_file() for path in _map_files(out_dir, locations))
 
 
-def _map_files(out_dir: Path) -> Iterator[Path]:
-    for location in LOCATIONS:
+def _map_files(out_dir: Path, locations: list[str]) -> Iterator[Path]:
+    for location in locations:
         yield out_dir / 'maps' / 'expansion' / f'{location}.json'
         yield out_dir / map_mask_name(location)
 
 
-def _write_maps(out_dir: Path, seed: int) -> None:
-    """The map expansion and the map mask of every location."""
-    if all(path.is_file() for path in _map_files(out_dir)):
-        return
-    for location in LOCATIONS:
+def _write_maps(out_dir: Path, seed: int, locations: list[str]) -> None:
+    """The map expansion and the map mask of every location that a scene plays in."""
+    for location in locations:
+        if all(path.is_file() for path in _map_files(out_dir, [location])):
+            continue
         network = build_network(seed, location)
         _write_json(out_dir / 'maps' / 'expansion' / f'{location}.json', map_expansion(network, seed))
         _write(out_dir / map_mask_name(location), map_mask_png(network))
