@@ -57,7 +57,7 @@ check_disk() {
 check_compiler() {
   local python=$1 compiler=${CXX:-} header
   [ -n "$compiler" ] || compiler=$(command -v c++ || command -v g++) || compiler=g++
-  command -v "$compiler" >/dev/null ||
+  command -v "${compiler%% *}" >/dev/null ||
     fail "a C++ compiler is needed to build mmcv, and $compiler was not found. On Debian or Ubuntu: apt-get install g++"
   header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
   [ -f "$header" ] ||
