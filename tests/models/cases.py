@@ -36,7 +36,8 @@ def random_weights(module: nn.Module, seed: int = 0) -> nn.Module:
             else:
                 continue  # counters and fixed coordinates
             tensor.data.copy_(value)
-    return module.eval()
+    module.eval()  # mmdet's backbones return None from it
+    return module
 
 
 def weights_of(module: nn.Module) -> Weights:
@@ -45,6 +46,11 @@ def weights_of(module: nn.Module) -> Weights:
 
 def random_grid(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def random_share(*shape: int, seed: int = 0) -> Tensor:
+    """Uniform in [0, 1)."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def _rotation(generator: torch.Generator) -> Tensor:

@@ -1,0 +1,258 @@
+import contextlib
+import copy
+import re
+
+import pytest
+import torch
+from efficientnet_pytorch import EfficientNet
+from mmengine.model.utils import revert_sync_batchnorm
+from torch import Tensor, nn
+
+from projects.CVT_IO.cvt_io.models import CVTIOEfficientNet
+from tests.models.cases import error, random_grid, random_weights
+
+# Names of efficientnet_pytorch → of mmdet, which the project keeps.
+RENAMES = [
+    (r'^_conv_stem\.', 'stem.conv.'),
+    (r'^_bn0\.', 'stem.bn.'),
+    (r'_expand_conv\.', 'expand_conv.conv.'),
+    (r'_bn0\.', 'expand_conv.bn.'),
+    (r'_depthwise_conv\.', 'depthwise_conv.conv.'),
+    (r'_bn1\.', 'depthwise_conv.bn.'),
+    (r'_se_reduce\.', 'se.conv1.conv.'),
+    (r'_se_expand\.', 'se.conv2.conv.'),
+    (r'_project_conv\.', 'linear_conv.conv.'),
+    (r'_bn2\.', 'linear_conv.bn.'),
+]
+
+
+def renamed(name: str) -> str:
+    for pattern, new in RENAMES:
+        name = re.sub(pattern, new, name)
+    return name
+
+
+def copy_weights(reference: EfficientNet, backbone: CVTIOEfficientNet) -> None:
+    """Fills every tensor of the backbone from the reference."""
+    weights = {renamed(name): tensor for name, tensor in reference.state_dict().items()}
+    parts = {'stem': backbone.layers[0]} | {f'_blocks.{i}': block for i, block in enumerate(backbone.blocks())}
+    for prefix, part in parts.items():
+        own = {k[len(prefix) + 1 :]: v for k, v in weights.items() if k.startswith(f'{prefix}.')}
+        part.load_state_dict(own)  # strict: no name more or less on either side
+
+
+def pair(
+    arch: str, padding: str, out_blocks: tuple[int, ...], dtype: torch.dtype = torch.float64, **kwargs
+) -> tuple[EfficientNet, CVTIOEfficientNet]:
+    # The nominal input of the architecture (380 pixels for b4) is the reference's default; None makes it dynamic.
+    size = {} if padding == 'static' else dict(image_size=None)
+    reference = random_weights(EfficientNet.from_name(f'efficientnet-{arch}', **size), seed=1).to(dtype)
+    backbone = CVTIOEfficientNet(arch, out_blocks, padding, **kwargs).to(dtype)
+    copy_weights(reference, backbone)
+    backbone.eval()
+    return reference, backbone
+
+
+class _SeenError(Exception):
+    """Ends the reference's forward pass after the last tap."""
+
+
+def taps(reference: EfficientNet, imgs: Tensor, out_blocks: tuple[int, ...]) -> list[Tensor]:
+    """The reference's own forward pass, watched."""
+    outputs: dict[int, Tensor] = {}
+
+    def watch(index: int, output: Tensor) -> None:
+        outputs[index] = output
+        if index == max(out_blocks):
+            raise _SeenError
+
+    handles = [
+        reference._blocks[i].register_forward_hook(lambda _, __, output, i=i: watch(i, output)) for i in out_blocks
+    ]
+    with contextlib.suppress(_SeenError):
+        reference.extract_features(imgs)
+    for handle in handles:
+        handle.remove()
+    return [outputs[i] for i in out_blocks]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+@pytest.mark.parametrize('padding', ['static', 'dynamic'])
+def test_b4_equals_the_reference_at_full_size(dtype, tolerance, padding):
+    reference, backbone = pair('b4', padding, (2, 10), dtype)
+    imgs = random_grid(1, 3, 224, 480).to(dtype)
+    actual = backbone(imgs)
+    assert [tuple(f.shape) for f in actual] == [(1, 32, 56, 120), (1, 112, 14, 30)]
+    for one, other in zip(actual, taps(reference, imgs, (2, 10)), strict=True):
+        assert ((one - other).abs().max() / other.abs().max()).item() < tolerance
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    'arch, padding, size, out_blocks',
+    [
+        ('b4', 'static', (97, 131), (2, 10)),
+        ('b4', 'dynamic', (97, 131), (2, 10)),
+        ('b4', 'dynamic', (72, 160), (31,)),
+        ('b0', 'static', (64, 96), (0, 4, 10)),
+        ('b0', 'dynamic', (75, 93), (10, 2)),
+        ('b0', 'static', (75, 93), (15, 0)),
+        ('b2', 'static', (72, 160), (1, 9)),
+    ],
+)
+def test_other_inputs_architectures_and_taps(arch, padding, size, out_blocks):
+    reference, backbone = pair(arch, padding, out_blocks)
+    imgs = random_grid(2, 3, *size)
+    actual, expected = backbone(imgs), taps(reference, imgs, out_blocks)
+    for one, other in zip(actual, expected, strict=True):
+        assert error(one, other) < 1e-9
+
+
+@torch.no_grad()
+def test_the_two_paddings_differ_at_full_size():
+    """In block 6 alone (5×5, stride 2, fed 28×60): dynamic pads (1, 2), static-380 pads (2, 2)."""
+    static = random_weights(CVTIOEfficientNet('b4', (5, 6), 'static').double(), seed=1)
+    dynamic = random_weights(CVTIOEfficientNet('b4', (5, 6), 'dynamic').double())
+    dynamic.load_state_dict(static.state_dict())
+    imgs = random_grid(1, 3, 224, 480)
+    before, after = zip(static(imgs), dynamic(imgs), strict=True)
+    assert error(*before) < 1e-12
+    assert error(*after) > 1e-2
+
+
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_training_equals_the_reference_with_the_same_random_numbers(with_cp):
+    """Batch statistics, drop-connect and running statistics, in a training step."""
+    reference, backbone = pair('b4', 'static', (2, 10), with_cp=with_cp)
+    for norm in reference.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 0.0199
+    imgs = random_grid(6, 3, 40, 72)
+    reference.train()
+    backbone.train()
+    torch.manual_seed(5)
+    expected = taps(reference, imgs, (2, 10))
+    torch.manual_seed(5)
+    actual = backbone(imgs)
+    for one, other in zip(actual, expected, strict=True):
+        assert error(one, other) < 1e-9
+    sum(f.square().mean() for f in actual).backward()
+    sum(f.square().mean() for f in expected).backward()
+    grads = {renamed(name): p.grad for name, p in reference.named_parameters()}
+    state = {renamed(name): tensor for name, tensor in reference.state_dict().items()}
+    parts = {'stem': backbone.layers[0]} | {f'_blocks.{i}': block for i, block in enumerate(backbone.blocks())}
+    for prefix, part in parts.items():
+        for name, parameter in part.named_parameters():
+            assert error(parameter.grad, grads[f'{prefix}.{name}']) < 1e-8, (prefix, name)
+        for name, buffer in part.named_buffers():
+            if name.endswith(('running_mean', 'running_var')):
+                assert error(buffer, state[f'{prefix}.{name}']) < 1e-9, (prefix, name)
+
+
+def test_drop_connect_really_drops():
+    """The parity above would also hold if neither side dropped anything."""
+    backbone = random_weights(CVTIOEfficientNet('b4', (10,)).double())
+    backbone.train()
+    imgs = random_grid(6, 3, 40, 72)
+    torch.manual_seed(0)
+    one = backbone(imgs)[0]
+    torch.manual_seed(1)
+    assert error(backbone(imgs)[0], one) > 1e-3
+    backbone.eval()
+    assert error(backbone(imgs)[0], backbone(imgs)[0]) == 0
+
+
+@pytest.mark.parametrize('arch, total, rate', [('b4', 32, 0.2), ('b0', 16, 0.2), ('b4', 32, 0.5)])
+def test_drop_connect_rates(arch, total, rate):
+    """rate · i / k at block i, k counting all blocks of the uncut architecture."""
+    backbone = CVTIOEfficientNet(arch, (10,), drop_connect_rate=rate)
+    actual = [getattr(block.drop_path, 'drop_prob', 0.0) for block in backbone.blocks()]
+    assert actual == pytest.approx([rate * i / total for i in range(11)], rel=1e-12)
+
+
+def test_drop_connect_can_be_switched_off():
+    backbone = CVTIOEfficientNet('b4', drop_connect_rate=0.0)
+    assert {getattr(block.drop_path, 'drop_prob', 0.0) for block in backbone.blocks()} == {0.0}
+
+
+def norms_of(backbone: CVTIOEfficientNet) -> list[nn.BatchNorm2d]:
+    return [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def test_batch_norms():
+    norms = norms_of(CVTIOEfficientNet())
+    assert {type(norm) for norm in norms} == {nn.BatchNorm2d}
+    assert {norm.eps for norm in norms} == {1e-3}
+    assert {norm.momentum for norm in norms} == {0.0199}
+
+
+def test_checkpointing_changes_neither_gradients_nor_statistics():
+    plain = random_weights(CVTIOEfficientNet(drop_connect_rate=0.0).double(), seed=3)
+    saving = CVTIOEfficientNet(drop_connect_rate=0.0, with_cp=True).double()
+    saving.load_state_dict(plain.state_dict())
+    before = copy.deepcopy(plain.state_dict())
+    imgs = random_grid(2, 3, 40, 72)
+    for backbone in (plain, saving):
+        backbone.train()
+        for _ in range(2):  # two steps: the second one's statistics build on the first's
+            sum(f.square().mean() for f in backbone(imgs)).backward()
+    for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        assert error(other.grad, one.grad) < 1e-10, name
+    for name, one in plain.state_dict().items():
+        if 'running' in name:
+            assert error(saving.state_dict()[name], one) < 1e-12, name
+            assert error(one, before[name]) > 1e-4, name
+
+
+def test_one_step_moves_the_running_mean_by_0_0199():
+    backbone = CVTIOEfficientNet('b0', (0,), with_cp=True)
+    backbone.train()
+    imgs = random_grid(2, 3, 32, 32).float()
+    norm = backbone.blocks()[0].depthwise_conv.bn
+    seen = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().mean((0, 2, 3))))
+    backbone(imgs)[0].sum().backward()
+    assert error(norm.running_mean, 0.0199 * seen[0]) < 1e-7
+    assert len(seen) == 2  # the block was really computed twice
+
+
+def test_parameter_count():
+    backbone = CVTIOEfficientNet('b4', (2, 10))
+    assert sum(p.numel() for p in backbone.parameters()) == 340_160
+    assert sum(p.numel() for norm in norms_of(backbone) for p in norm.parameters()) == 10_288
+    assert all(p.requires_grad for p in backbone.parameters())
+    assert len(backbone.blocks()) == 11
+
+
+def test_outputs_come_in_the_order_asked_for():
+    backbone = random_weights(CVTIOEfficientNet('b0', (4, 2)))
+    late, early = backbone(random_grid(1, 3, 64, 64).float())
+    assert (late.shape, early.shape) == ((1, 40, 8, 8), (1, 24, 16, 16))
+
+
+def test_every_parameter_gets_a_gradient():
+    backbone = CVTIOEfficientNet('b0', (4,))
+    backbone.train()
+    backbone(random_grid(2, 3, 32, 32).float())[0].sum().backward()
+    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
+
+
+def test_conversion_to_synchronised_batch_norm_and_back():
+    """``train.py --sync_bn`` and single-process evaluation."""
+    backbone = random_weights(CVTIOEfficientNet('b0', (2,)))
+    imgs = random_grid(1, 3, 32, 32).float()
+    before = backbone(imgs)[0]
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
+    assert any(isinstance(m, nn.SyncBatchNorm) for m in synchronised.modules())
+    assert error(revert_sync_batchnorm(synchronised)(imgs)[0], before) < 1e-6
+
+
+def test_an_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match=r"backbone\.padding.*'static' or 'dynamic'.*'same'"):
+        CVTIOEfficientNet('b0', padding='same')
+
+
+def test_a_block_beyond_the_architecture_is_refused():
+    with pytest.raises(ValueError, match=r'backbone\.out_blocks.*16'):
+        CVTIOEfficientNet('b0', (2, 16))

@@ -1,0 +1,94 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from projects.CVT_IO.cvt_io.models import CVTIOFocalLoss
+from projects.CVT_IO.cvt_io.models.losses import sigmoid_focal_loss
+from tests.models import naive
+from tests.models.cases import random_grid, random_share
+
+
+@pytest.mark.parametrize('gamma', [0.0, 1.0, 2.0, 2.5])
+def test_pixels_equal_the_naive_ones(gamma):
+    logits, targets = 4 * random_grid(3, 4, 5, seed=1), random_share(3, 4, 5, seed=2)
+    targets[0] = (targets[0] > 0.5).double()
+    actual = sigmoid_focal_loss(logits, targets, gamma)
+    for one, logit, target in zip(actual.flatten(), logits.flatten(), targets.flatten(), strict=True):
+        assert one.item() == pytest.approx(naive.focal(logit.item(), target.item(), gamma), rel=1e-10)
+
+
+def test_pixels_by_hand():
+    """Logit 0: p = ½, BCE = ln 2, (1 − p_t)² = ¼, whatever the target. Logit ln 3: p = ¾."""
+    assert sigmoid_focal_loss(torch.zeros(3), torch.tensor([0, 0.3, 1]), 2).tolist() == pytest.approx(
+        [math.log(2) / 4] * 3
+    )
+    logit = torch.tensor([math.log(3)] * 3)
+    expected = [
+        math.log(4) * (3 / 4) ** 2,  # target 0: BCE = −ln ¼, p_t = ¼
+        (math.log(4) + math.log(4 / 3)) / 2 * (1 / 2) ** 2,  # target ½: p_t = ½·¾ + ½·¼ = ½
+        math.log(4 / 3) * (1 / 4) ** 2,  # target 1: BCE = −ln ¾, p_t = ¾
+    ]
+    assert sigmoid_focal_loss(logit, torch.tensor([0, 0.5, 1]), 2).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('gamma, weight', [(2.0, 1.0), (2.0, 0.1), (0.0, 0.1)])
+def test_mean_over_the_kept_pixels_of_the_whole_batch(gamma, weight):
+    logits, targets = 3 * random_grid(2, 4, 5, seed=1).float(), random_share(2, 4, 5, seed=2)
+    keep = random_share(2, 4, 5, seed=3) < torch.tensor([0.9, 0.2]).view(2, 1, 1)  # samples of unequal share
+    loss = CVTIOFocalLoss(gamma, weight)
+    assert loss(logits, targets, keep).item() == pytest.approx(
+        naive.mean_loss(logits, targets, keep, gamma, weight), rel=1e-5
+    )
+    assert loss(logits, targets).item() == pytest.approx(
+        naive.mean_loss(logits, targets, None, gamma, weight), rel=1e-5
+    )
+
+
+def test_bce_with_gamma_zero():
+    logits, targets = random_grid(40, seed=1), (random_share(40, seed=2) > 0.5).double()
+    expected = F.binary_cross_entropy(logits.sigmoid(), targets)
+    assert CVTIOFocalLoss(gamma=0)(logits, targets).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_nothing_kept_gives_zero_and_a_zero_gradient():
+    logits = random_grid(2, 3, 4).float().requires_grad_()
+    loss = CVTIOFocalLoss()(logits, torch.ones(2, 3, 4), torch.zeros(2, 3, 4, dtype=torch.bool))
+    assert loss.item() == 0
+    loss.backward()
+    assert torch.equal(logits.grad, torch.zeros(2, 3, 4))
+
+
+def test_left_out_pixels_get_no_gradient():
+    logits, keep = random_grid(2, 3, 4).float().requires_grad_(), random_share(2, 3, 4, seed=1) > 0.5
+    CVTIOFocalLoss()(logits, torch.ones(2, 3, 4), keep).backward()
+    assert ((logits.grad != 0) == keep).all()
+
+
+@pytest.mark.parametrize('logit', [-1e4, -90.0, 90.0, 1e4])
+@pytest.mark.parametrize('target', [0.0, 0.5, 1.0])
+def test_extreme_logits_stay_finite(logit, target):
+    logits = torch.tensor([logit], requires_grad=True)
+    loss = CVTIOFocalLoss()(logits, torch.tensor([target]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+    right = (logit > 0) == (target > 0.5)
+    # A soft target of ½ has p_t = ½: BCE ≈ |logit| / 2, a quarter of it remains.
+    expected = abs(logit) / 8 if target == 0.5 else 0 if right else abs(logit)
+    assert loss.item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_gradient():
+    logits = random_grid(3, 4).requires_grad_()
+    targets = random_share(3, 4, seed=1)
+    assert torch.autograd.gradcheck(lambda x: sigmoid_focal_loss(x, targets, 2.0), logits)
+
+
+def test_half_precision_logits_are_computed_in_float32():
+    logits = random_grid(50).half()
+    targets = random_share(50, seed=1)
+    loss = CVTIOFocalLoss()(logits, targets)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(naive.mean_loss(logits, targets), rel=1e-5)

@@ -1,0 +1,182 @@
+import hashlib
+import http.server
+import pickle
+import threading
+
+import pytest
+import torch
+from mmdet.models.backbones.efficientnet import EfficientNet
+
+from projects.CVT_IO.cvt_io.models import CVTIOEfficientNet
+from projects.CVT_IO.cvt_io.models.pretrained import PretrainedError
+from tests.models.cases import random_weights
+
+
+@pytest.fixture(scope='module')
+def published() -> dict[str, torch.Tensor]:
+    """What OpenMMLab publishes: a whole B4 under ``backbone.``, and a classifier."""
+    full = random_weights(EfficientNet('b4', out_indices=(6,)), seed=4)
+    weights = {f'backbone.{name}': tensor for name, tensor in full.state_dict().items()}
+    return weights | {'head.fc.weight': torch.zeros(3, 1792), 'head.fc.bias': torch.zeros(3)}
+
+
+def backbone_from(checkpoint: object, arch: str = 'b4', prefix: str = 'backbone.') -> CVTIOEfficientNet:
+    backbone = CVTIOEfficientNet(arch, init_cfg=dict(type='Pretrained', checkpoint=str(checkpoint), prefix=prefix))
+    backbone.init_weights()
+    return backbone
+
+
+def assert_loaded(backbone: CVTIOEfficientNet, published: dict[str, torch.Tensor]) -> None:
+    for name, tensor in backbone.state_dict().items():
+        if not name.endswith('num_batches_tracked'):
+            assert torch.equal(tensor, published[f'backbone.{name}']), name
+
+
+@pytest.mark.parametrize('wrap', [lambda weights: weights, lambda weights: dict(meta={}, state_dict=weights)])
+def test_a_published_checkpoint_loads_by_its_own_names(published, wrap, tmp_path):
+    torch.save(wrap(published), tmp_path / 'b4.pth')
+    assert_loaded(backbone_from(tmp_path / 'b4.pth'), published)
+
+
+def test_a_checkpoint_converted_from_tensorflow_loads(published, tmp_path):
+    """OpenMMLab's converter writes weights and moving averages only; TensorFlow counts no batches."""
+    weights = {name: tensor for name, tensor in published.items() if not name.endswith('num_batches_tracked')}
+    torch.save(weights, tmp_path / 'b4.pth')
+    assert_loaded(backbone_from(tmp_path / 'b4.pth'), published)
+
+
+def test_without_a_prefix(published, tmp_path):
+    torch.save({name.removeprefix('backbone.'): tensor for name, tensor in published.items()}, tmp_path / 'b4.pth')
+    assert_loaded(backbone_from(tmp_path / 'b4.pth', prefix=''), published)
+
+
+def test_loading_replaces_a_second_initialisation(published, tmp_path):
+    """The runner may call ``init_weights`` once more."""
+    torch.save(published, tmp_path / 'b4.pth')
+    backbone = backbone_from(tmp_path / 'b4.pth')
+    backbone.init_weights()
+    assert_loaded(backbone, published)
+
+
+def message_of(checkpoint: object, **kwargs) -> str:
+    with pytest.raises(PretrainedError) as caught:
+        backbone_from(checkpoint, **kwargs)
+    return str(caught.value)
+
+
+def test_a_missing_file_names_both_ways_out(tmp_path):
+    message = message_of(tmp_path / 'b4.pth')
+    assert str(tmp_path / 'b4.pth') in message
+    assert '--cfg-options model.backbone.init_cfg.checkpoint=' in message
+    assert '--cfg-options model.backbone.init_cfg=None' in message
+
+
+@pytest.mark.parametrize('content', [b'', b'<html>404</html>', b'PK\x03\x04 half a file'])
+def test_a_broken_file_names_both_ways_out(content, tmp_path):
+    (tmp_path / 'b4.pth').write_bytes(content)
+    message = message_of(tmp_path / 'b4.pth')
+    assert str(tmp_path / 'b4.pth') in message
+    assert 'model.backbone.init_cfg=None' in message
+
+
+class _Touch:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+@pytest.mark.parametrize('legacy', [True, False])
+def test_nothing_in_a_malicious_file_is_run(legacy, tmp_path):
+    proof, path = tmp_path / 'executed', tmp_path / 'b4.pth'
+    content = {'backbone.layers.0.conv.weight': _Touch(str(proof))}
+    if legacy:
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path)
+    message = message_of(path)
+    assert not proof.exists()
+    assert str(path) in message
+    assert 'model.backbone.init_cfg=None' in message
+
+
+def test_another_architecture_is_refused(published, tmp_path):
+    torch.save(published, tmp_path / 'b4.pth')
+    message = message_of(tmp_path / 'b4.pth', arch='b0')
+    assert str(tmp_path / 'b4.pth') in message
+    assert 'layers.0.conv.weight' in message
+
+
+def test_a_wrong_prefix_is_refused(published, tmp_path):
+    torch.save(published, tmp_path / 'b4.pth')
+    assert str(tmp_path / 'b4.pth') in message_of(tmp_path / 'b4.pth', prefix='encoder.')
+
+
+def test_a_missing_weight_is_named(published, tmp_path):
+    name = 'layers.3.1.se.conv2.conv.bias'
+    torch.save({key: tensor for key, tensor in published.items() if key != f'backbone.{name}'}, tmp_path / 'b4.pth')
+    assert name in message_of(tmp_path / 'b4.pth')
+
+
+def test_a_refused_checkpoint_leaves_the_weights_alone(published, tmp_path):
+    torch.save(published, tmp_path / 'b4.pth')
+    checkpoint = dict(type='Pretrained', checkpoint=str(tmp_path / 'b4.pth'), prefix='backbone.')
+    backbone = CVTIOEfficientNet('b0', init_cfg=checkpoint)
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    with pytest.raises(PretrainedError):
+        backbone.init_weights()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize('content', [torch.zeros(3), [1, 2], {'state_dict': 3}, {1: torch.zeros(2)}])
+def test_a_file_without_a_state_dict_is_refused(content, tmp_path):
+    torch.save(content, tmp_path / 'b4.pth')
+    assert str(tmp_path / 'b4.pth') in message_of(tmp_path / 'b4.pth')
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serves ``tmp_path/site`` on this machine; downloads go to ``tmp_path/hub``."""
+    (tmp_path / 'site').mkdir()
+    monkeypatch.setenv('no_proxy', '*')
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args) -> None:
+            super().__init__(*args, directory=str(tmp_path / 'site'))
+
+        def log_message(self, *args) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{httpd.server_port}'
+        httpd.shutdown()
+
+
+def test_a_download_is_checked_and_kept(published, server, tmp_path):
+    torch.save(published, tmp_path / 'site' / 'b4.pth')
+    digest = hashlib.sha256((tmp_path / 'site' / 'b4.pth').read_bytes()).hexdigest()[:8]
+    name = f'efficientnet-b4_in1k-{digest}.pth'
+    (tmp_path / 'site' / 'b4.pth').rename(tmp_path / 'site' / name)
+    assert_loaded(backbone_from(f'{server}/{name}'), published)
+    (tmp_path / 'site' / name).unlink()
+    assert_loaded(backbone_from(f'{server}/{name}'), published)  # from the kept copy
+
+
+def test_a_download_with_another_hash_is_refused_and_not_kept(published, server, tmp_path):
+    torch.save(published, tmp_path / 'site' / 'b4-00000000.pth')
+    message = message_of(f'{server}/b4-00000000.pth')
+    assert 'hash' in message
+    assert 'model.backbone.init_cfg=None' in message
+    assert [path for path in (tmp_path / 'hub').rglob('*') if path.is_file()] == []
+
+
+def test_a_failed_download_names_both_ways_out(server):
+    message = message_of(f'{server}/efficientnet-b4_in1k-45b8bd2b.pth')
+    assert f'{server}/efficientnet-b4_in1k-45b8bd2b.pth' in message
+    assert 'init_cfg.checkpoint=PATH/efficientnet-b4_in1k-45b8bd2b.pth' in message
+    assert 'model.backbone.init_cfg=None' in message
