@@ -83,28 +83,35 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def generate_toy(args: argparse.Namespace) -> None:
+    """Writes the toy world that the command line asks for."""
+    from projects.CVT_IO.cvt_io.toy import generate_toy_world
+
+    generate_toy_world(
+        args.out_dir,
+        version=args.version,
+        scenes=args.scenes,
+        frames=args.frames,
+        image_size=tuple(args.image_size),
+        seed=args.seed,
+        workers=args.workers,
+        progress=True,
+    )
+
+
 def create_data(args: argparse.Namespace) -> None:
     """Does what the command line asks for."""
     # The devkit takes seconds to import; --help and wrong arguments need not wait.
     from projects.CVT_IO.cvt_io.labels.converter import convert
 
+    if args.workers < 0:
+        raise DataError(f'--workers: expected a number from 0 on, got {args.workers}')
     try:
         grid = BEVGrid(tuple(args.bev_size), tuple(args.bev_metres), args.bev_offset)
+        if args.dataset == 'toy':
+            generate_toy(args)
     except ValueError as error:
         raise DataError(str(error)) from error
-    if args.dataset == 'toy':
-        from projects.CVT_IO.cvt_io.toy import generate_toy_world
-
-        generate_toy_world(
-            args.out_dir,
-            version=args.version,
-            scenes=args.scenes,
-            frames=args.frames,
-            image_size=tuple(args.image_size),
-            seed=args.seed,
-            workers=args.workers,
-            progress=True,
-        )
     root = args.root_path if args.dataset == 'nuscenes' else args.out_dir
     summary = convert(root, args.version, args.out_dir, args.extra_tag, grid, args.workers)
     print(summary)

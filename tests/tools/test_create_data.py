@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / 'tools/create_data.py')]
 
 
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+
+
 def create_data(*arguments, cwd=None) -> subprocess.CompletedProcess:
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +70,9 @@ def test_killed_at_random_moments_and_run_again(tree, whole, tmp_path, workers, 
     arguments = ['nuscenes', '--root-path', tree, '--version', 'v1.0-mini', '--out-dir', out, '--workers', workers]
     kills = 0
     for _ in range(times):
-        process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         there = len(list(out.rglob('*.png')))
         aim = there + rng.randrange(1, 30)
         while process.poll() is None and len(list(out.rglob('*.png'))) < aim:
@@ -110,6 +115,7 @@ def test_error_is_one_line_and_nothing_is_written(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
+        (['--workers', -1], 'error: --workers: expected a number from 0 on, got -1'),
         (['--version', 'v2'], "error: version: expected one of v1.0-trainval, v1.0-mini, v1.0-test, got 'v2'"),
         (
             ['--bev-size', 0, 5],
@@ -138,7 +144,7 @@ def test_killed_worker(main, tree, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize('dataset', ['nuscenes', 'toy'])
 def test_help_tells_every_option_and_its_default(main, capsys, dataset):
-    with pytest.raises(SystemExit, match='^0$'):
+    with pytest.raises(SystemExit, match=r'^0$'):
         main(dataset, '--help')
     text = capsys.readouterr().out
     for option in ('--version', '--out-dir', '--extra-tag', '--workers', '--bev-size', '--bev-metres'):
@@ -150,16 +156,16 @@ def test_help_tells_every_option_and_its_default(main, capsys, dataset):
 def test_toy_is_generated_and_then_converted_like_nuscenes(main, tmp_path):
     toy, again = tmp_path / 'toy', tmp_path / 'again'
     size = ['--scenes', 2, '--frames', 2, '--image-size', 90, 160]
-    grid = ['--bev-size', 50, 50, '--workers', 2]
+    grid = ['--bev-size', 50, 50, '--workers', 0]
     assert main('toy', '--out-dir', toy, *size, '--seed', 3, *grid) == 0
     assert main('nuscenes', '--root-path', toy, '--version', 'v1.0-mini', '--out-dir', again, *grid) == 0
     made, beside = contents(again), contents(toy)
     assert {name: beside[name] for name in made} == made
     assert len([name for name in made if name.endswith('.png')]) == 4
+    assert main('toy', '--out-dir', toy, *size, '--seed', 3, *grid) == 0
+    assert contents(toy) == beside
 
 
-def test_script_runs_from_anywhere_without_help_of_the_environment(tmp_path):
-    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
-    result = subprocess.run([*COMMAND, '--help'], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0
-    assert 'nuscenes' in result.stdout
+def test_error_of_the_toy_world_is_one_line(main, tmp_path, capsys):
+    assert main('toy', '--out-dir', tmp_path, '--scenes', 0) == 1
+    assert capsys.readouterr() == ('', 'error: scenes: v1.0-mini has names for 1 to 10 scenes, got 0\n')
