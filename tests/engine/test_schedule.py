@@ -18,7 +18,13 @@ def test_matches_torch_at_every_step():
     ours, theirs = optimizer(), optimizer()
     scheduler = PARAM_SCHEDULERS.build(dict(config.param_scheduler), default_args=dict(optimizer=ours))
     reference = torch.optim.lr_scheduler.OneCycleLR(
-        theirs, max_lr=2e-3, total_steps=100_001, pct_start=0.3, div_factor=10, final_div_factor=10, cycle_momentum=False
+        theirs,
+        max_lr=2e-3,
+        total_steps=100_001,
+        pct_start=0.3,
+        div_factor=10,
+        final_div_factor=10,
+        cycle_momentum=False,
     )
     worst, rates = 0.0, []
     for _ in range(100_000):

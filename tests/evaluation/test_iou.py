@@ -13,7 +13,7 @@ def test_counts_by_hand():
     target = torch.tensor([[True, True, False], [True, False, False]])
     keep = torch.tensor([[True, True, True], [True, False, True]])
     counts = confusion_counts(scores, target, keep, torch.tensor([0.4, 0.5]))
-    # @0.4: predicted .5 .45 .9 → hits 2, false 1 (.9), missed 1 (.1). @0.5: predicted .5 (a score equal to the threshold
+    # @0.4: predicted .5 .45 .9 → hits 2, false 1 (.9), missed 1 (.1). @0.5: predicted .5 (a score at the threshold
     # counts) and .9 → hit 1, false 1, missed 2. The left-out .5 counts in neither.
     assert counts.tolist() == [[2, 1, 1], [1, 1, 2]]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mmdet3d.registry import DATASETS
+from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 
 from ..geometry import BEVGrid
@@ -26,6 +26,7 @@ class CVTIONuScenesDataset(BaseDataset):
         cameras: cameras to use, in this order; ``None`` takes the infos' own.
         with_labels: whether the items carry a label file. The test split of nuScenes has none.
         extra_tag: prefix that the labels were made with.
+        pipeline: transforms of a frame.
         **kwargs: of mmengine's ``BaseDataset``.
 
     Raises:
@@ -42,13 +43,16 @@ class CVTIONuScenesDataset(BaseDataset):
         cameras: Sequence[str] | None = None,
         with_labels: bool = True,
         extra_tag: str = EXTRA_TAG,
+        pipeline: Sequence[dict | Callable] = (),
         **kwargs,
     ) -> None:
         self.bev_grid = BEVGrid.from_dict(bev_grid)
         self.cameras = cameras
         self.with_labels = with_labels
         self.extra_tag = extra_tag
-        super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
+        # Built here, as mmengine would look the steps up in the scope of whoever happens to call.
+        steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+        super().__init__(ann_file=ann_file, data_root=data_root, pipeline=steps, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Reads the infos; see :class:`DataError` for what may be wrong with them."""

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Sequence
 from itertools import islice
 
+import numpy as np
+import torch
 from mmdet3d.registry import LOOPS
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import get_world_size
+from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
@@ -22,7 +24,8 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     several of them; so steps, schedules and intervals mean the same on any number of GPUs. With automatic scaling of
     the learning rate nothing is accumulated. A batch that differs from the recipe's is said at the start.
 
-    A resumed run continues its sample order without reading the samples that it has already seen.
+    A resumed run continues its sample order without reading the samples that it has already seen, and draws the random
+    numbers that it would have drawn.
 
     Args:
         runner: the runner.
@@ -63,6 +66,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
             self._skip_seen_samples()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
+            self._seed_step()
             self.run_iter([next(self.dataloader_iterator) for _ in range(self.accumulate)])
             self._decide_current_val_interval()
             due = self._iter == self._max_iters or self._iter % self.val_interval == 0
@@ -83,6 +87,12 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
             outputs={key: sum(output[key] for output in outputs) / len(outputs) for key in outputs[0]},
         )
         self._iter += 1
+
+    def _seed_step(self) -> None:
+        """Random numbers follow from the run's seed, the process and the step, so that a resumed run draws the same."""
+        words = np.random.SeedSequence([self.runner.seed, get_rank(), self._iter]).generate_state(2)
+        torch.manual_seed(int(words[0]))
+        np.random.seed(words[1])
 
     def _skip_seen_samples(self) -> None:
         """Winds the sampler forward; only indices are drawn, no sample is read."""

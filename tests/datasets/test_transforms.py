@@ -1,0 +1,122 @@
+"""Image steps against Pillow and hand-derived numbers; the intrinsics follow the pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects.CVT_IO.cvt_io.datasets.transforms import (
+    CVTIOGeometricAugment,
+    CVTIOResizeCrop,
+    CVTIOStrongAugment,
+    sharpen,
+    shift_hsv,
+)
+
+
+def frame(rng: np.random.Generator, sizes=((900, 1600), (450, 800))) -> dict:
+    intrinsics = np.array([[[1266.4, 0, 816.3], [0, 1266.4, 491.5], [0, 0, 1.0]]] * len(sizes))
+    return dict(imgs=[rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes], intrinsics=intrinsics)
+
+
+def test_resize_is_pillows():
+    results = frame(np.random.default_rng(0))
+    expected = [
+        np.asarray(Image.fromarray(img).resize((480, 270), Image.Resampling.BILINEAR))[46:] for img in results['imgs']
+    ]
+    for img, want in zip(CVTIOResizeCrop().transform(results)['imgs'], expected, strict=True):
+        assert img.shape == (224, 480, 3)
+        np.testing.assert_array_equal(img, want)
+
+
+def test_intrinsics_by_hand():
+    intrinsics = CVTIOResizeCrop().transform(frame(np.random.default_rng(0)))['intrinsics']
+    # 1600 × 900 → 480 × 270 is 0.3 on both axes: f 1266.4 · 0.3 = 379.92, cx 816.3 · 0.3 = 244.89,
+    # cy 491.5 · 0.3 − 46 = 101.45. The 800 × 450 image is scaled by 0.6.
+    np.testing.assert_allclose(intrinsics[0], [[379.92, 0, 244.89], [0, 379.92, 101.45], [0, 0, 1]], atol=1e-12)
+    np.testing.assert_allclose(intrinsics[1], [[759.84, 0, 489.78], [0, 759.84, 248.9], [0, 0, 1]], atol=1e-12)
+
+
+def test_uneven_scale():
+    results = frame(np.random.default_rng(0), sizes=((100, 400),))
+    results['intrinsics'][0] = [[200, 0, 190], [0, 210, 60], [0, 0, 1.0]]
+    intrinsics = CVTIOResizeCrop(size=(30, 100), top_crop=20).transform(results)['intrinsics']
+    # x: 100/400 = 0.25 → 50 and 47.5; y: (30 + 20)/100 = 0.5 → 105 and 60 · 0.5 − 20 = 10.
+    np.testing.assert_allclose(intrinsics[0], [[50, 0, 47.5], [0, 105, 10], [0, 0, 1]])
+
+
+def test_geometric_moves_pixels_and_intrinsics_together():
+    """A dot that a camera projects to a pixel is still there after the image and the intrinsics have moved."""
+    np.random.seed(3)
+    point = np.array([0.4, -0.3, 4.0])
+    for _ in range(20):
+        intrinsics = np.array([[[200.0, 0, 120], [0, 200.0, 80], [0, 0, 1]]])
+        x, y, _ = intrinsics[0] @ point / point[2]
+        img = np.zeros((160, 240, 3), np.uint8)
+        cv2.circle(img, (round(x), round(y)), 3, (255, 255, 255), -1)
+        results = CVTIOGeometricAugment().transform(dict(imgs=[img], intrinsics=intrinsics))
+        rows, columns = np.nonzero(results['imgs'][0][..., 0] > 127)
+        moved = results['intrinsics'][0] @ point
+        np.testing.assert_allclose([columns.mean(), rows.mean()], moved[:2] / moved[2], atol=0.5)
+
+
+def test_geometric_stays_within_its_ranges():
+    np.random.seed(0)
+    augment = CVTIOGeometricAugment()
+    matrices = np.array([augment._draw((100, 200, 3)) for _ in range(500)])
+    scales = np.sqrt(np.linalg.det(matrices[:, :2, :2]))
+    angles = np.degrees(np.arctan2(matrices[:, 0, 1], matrices[:, 0, 0]))
+    middles = matrices @ [99.5, 49.5, 1.0]
+    shifts = (middles[:, :2] - [99.5, 49.5]) / [200, 100]
+    for values, low, high in ((scales, 0.95, 1.05), (angles, -2.5, 2.5), (shifts, -0.05, 0.05)):
+        assert low - 1e-9 <= values.min() < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < values.max() <= high + 1e-9
+
+
+def test_geometric_can_leave_the_intrinsics():
+    np.random.seed(0)
+    results = frame(np.random.default_rng(0), sizes=((90, 160),))
+    before = results['intrinsics'].copy()
+    after = CVTIOGeometricAugment(intrinsics_follow=False).transform(results)['intrinsics']
+    np.testing.assert_array_equal(after, before)
+
+
+def test_cameras_are_augmented_independently():
+    np.random.seed(0)
+    img = np.full((60, 80, 3), 128, np.uint8)
+    results = dict(imgs=[img.copy(), img.copy()], intrinsics=np.stack([np.eye(3)] * 2))
+    results = CVTIOGeometricAugment().transform(CVTIOStrongAugment().transform(results))
+    assert (results['imgs'][0] != results['imgs'][1]).any()
+    assert (results['intrinsics'][0] != results['intrinsics'][1]).any()
+
+
+def test_strong_by_hand():
+    # Mid-grey has no hue; its value moves by the brightness alone: 100 + 30 = 130, 100 − 60 = 40, 250 + 40 → 255.
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    assert (shift_hsv(grey, 15, 30.0) == 130).all()
+    assert (shift_hsv(grey, -20, -60.0) == 40).all()
+    assert (shift_hsv(np.full((4, 4, 3), 250, np.uint8), 0, 40.0) == 255).all()
+    # Pure red has hue 0; −20 on OpenCV's scale is −40°, that is 320°, two thirds of the way from blue-free red (360°)
+    # to magenta (300°): RGB (255, 0, 2/3 · 255).
+    red = np.zeros((1, 1, 3), np.uint8)
+    red[..., 0] = 255
+    np.testing.assert_allclose(shift_hsv(red, -20, 0.0)[0, 0], [255, 0, 170], atol=2)
+
+
+def test_sharpen_by_hand():
+    # One bright pixel: (1 + 8·0.1)·100 = 180 there; a neighbour of it gets 0 − 0.1·100 → 0.
+    img = np.zeros((5, 5, 3), np.uint8)
+    img[2, 2] = 100
+    result = sharpen(img, 0.1)
+    assert (result[2, 2] == 180).all() and (result[2, 3] == 0).all()
+    assert (sharpen(np.full((5, 5, 3), 77, np.uint8), 0.1) == 77).all()
+
+
+def test_dropped_share():
+    np.random.seed(0)
+    augment = CVTIOStrongAugment(drop=0.01, sharpen=0.0, brightness=(0, 0), hue=(0, 0))
+    img = np.full((200, 200, 3), 200, np.uint8)
+    shares = [(augment._augment(img)[..., 0] == 0).mean() for _ in range(30)]
+    assert max(shares) <= 0.012 and np.mean(shares) == pytest.approx(0.005, abs=0.002)
