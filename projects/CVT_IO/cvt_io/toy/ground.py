@@ -77,6 +77,8 @@ class Ground:
         centre = self.raster_from_world @ (x, y, 1.0)
         low = np.maximum(np.floor(centre[:2] - reach * PIXELS_PER_METRE), 0).astype(int)
         high = np.ceil(centre[:2] + reach * PIXELS_PER_METRE).astype(int)
+        high = np.minimum(high, self.raster.shape[1::-1])
+        high -= (high - low) % _COARSE  # so that whole blocks of pixels are averaged below, which is fast
         fine = self.raster[low[1] : high[1], low[0] : high[0]]
         fine_from_world = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]]) @ self.raster_from_world
         if shadows:
@@ -87,8 +89,8 @@ class Ground:
             fine = cv2.copyTo(dark, mask, fine.copy())
         height, width = fine.shape[:2]
         coarse = cv2.resize(fine, (width // _COARSE, height // _COARSE), interpolation=cv2.INTER_AREA)
-        scale_x, scale_y = (width // _COARSE) / width, (height // _COARSE) / height
-        shrink = np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2], [0, 0, 1]])
+        scale = 1 / _COARSE
+        shrink = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
         red, green, blue = (min(round(channel * self.light), 255) for channel in MATERIALS['grass'])
         return GroundView(((fine, fine_from_world), (coarse, shrink @ fine_from_world)), (red, green, blue))
 
@@ -156,7 +158,7 @@ def paint_ground(
     height, width = image.shape[:2]
     pixels_from_plane = intrinsics @ cam_from_world[:3, [0, 1, 3]]
     # A pixel times this is the inverse depth of the ground there, positive below the horizon.
-    slope_x, slope_y, constant = np.linalg.inv(pixels_from_plane)[2]
+    slope_x, slope_y, constant = cv2.invert(pixels_from_plane)[1][2]
 
     def rows(depth: float) -> np.ndarray:
         return (1 / depth - constant - slope_x * np.array([0.0, width - 1.0])) / slope_y
@@ -170,7 +172,7 @@ def paint_ground(
     for (raster, raster_from_world), first, last in ((view.levels[1], top, middle), (view.levels[0], middle, height)):
         if last > first:
             shift = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1]], dtype=np.float64)
-            mapping = shift @ pixels_from_plane @ np.linalg.inv(raster_from_world)
+            mapping = shift @ pixels_from_plane @ cv2.invert(raster_from_world)[1]
             image[first:last] = cv2.warpPerspective(
                 raster, mapping, (width, last - first), flags=cv2.INTER_LINEAR, borderValue=view.beyond
             )
