@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from projects.CVT_IO.cvt_io.geometry import project, resize_crop_intrinsics
+
+INTRINSICS = np.array([[1000.0, 0, 800], [0, 1200, 450], [0, 0, 1]])
+# A camera 1.5 m above the ego, looking ahead: camera x is ego −y, camera y is ego −z, camera z is ego x.
+CAM_FROM_EGO = np.array([[0.0, -1, 0, 0], [0, 0, -1, 1.5], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ('point', 'pixel', 'depth'),
+    [
+        ((10, 0, 1.5), (800, 450), 10),  # Straight ahead at the camera's height: the principal point.
+        ((10, 2, 1.5), (600, 450), 10),  # 2 m left of it: 1000 · 2 / 10 = 200 pixels left.
+        ((20, 0, 0), (800, 540), 20),  # The ground 20 m ahead: 1200 · 1.5 / 20 = 90 pixels below.
+    ],
+)
+def test_projection_by_hand(point, pixel, depth):
+    pixels, depths = project(np.array(point), INTRINSICS, CAM_FROM_EGO)
+    np.testing.assert_allclose(pixels, pixel)
+    assert depths == pytest.approx(depth)
+
+
+def test_points_behind_have_a_depth_below_zero_and_give_no_warning(recwarn):
+    pixels, depths = project(np.array([[[-3, 0, 0], [0, 1, 1.5]]]), INTRINSICS, CAM_FROM_EGO)
+    np.testing.assert_allclose(depths, [[-3, 0]])
+    assert pixels.shape == (1, 2, 2)
+    assert not recwarn.list
+
+
+def test_resize_and_crop_by_hand():
+    # 1600×900 to 480×270 is × 0.3 both ways; then the top 46 rows are cut: cy = 450 · 0.3 − 46 = 89.
+    found = resize_crop_intrinsics(INTRINSICS, (480 / 1600, 270 / 900), (0, 46))
+    np.testing.assert_allclose(found, [[300, 0, 240], [0, 360, 89], [0, 0, 1]])
+    # Unequal factors, and a crop on the left too.
+    found = resize_crop_intrinsics(INTRINSICS, (0.5, 0.25), (7, 0))
+    np.testing.assert_allclose(found, [[500, 0, 393], [0, 300, 112.5], [0, 0, 1]])
+
+
+def test_resize_and_crop_move_projected_pixels_alike():
+    points = np.array([[10, 2, 1], [5, -1, 0.3], [30, 9, 2]])
+    before, _ = project(points, INTRINSICS, CAM_FROM_EGO)
+    scale, top_left = np.array([0.3, 0.4]), np.array([11, 46])
+    after, _ = project(points, resize_crop_intrinsics(INTRINSICS, scale, top_left), CAM_FROM_EGO)
+    np.testing.assert_allclose(after, before * scale - top_left)
+
+
+def test_the_batch_is_kept_and_the_input_is_not_changed():
+    batch = np.stack([INTRINSICS, 2 * INTRINSICS])
+    before = batch.copy()
+    found = resize_crop_intrinsics(batch, (0.5, 0.5), (1, 2))
+    np.testing.assert_array_equal(batch, before)
+    np.testing.assert_allclose(found[1], resize_crop_intrinsics(2 * INTRINSICS, (0.5, 0.5), (1, 2)))
