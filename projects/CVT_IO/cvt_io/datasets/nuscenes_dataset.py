@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
@@ -44,7 +44,7 @@ class CVTIONuScenesDataset(BaseDataset):
         with_labels: bool = True,
         extra_tag: str = EXTRA_TAG,
         pipeline: Sequence[dict | Callable] = (),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.bev_grid = BEVGrid.from_dict(bev_grid)
         self.cameras = cameras

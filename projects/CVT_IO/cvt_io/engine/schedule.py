@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet3d.registry import PARAM_SCHEDULERS
 from mmengine.optim import OneCycleLR
 from mmengine.optim.scheduler.param_scheduler import OptimizerType
@@ -19,5 +21,5 @@ class CVTIOOneCycleLR(OneCycleLR):
         **kwargs: of ``OneCycleLR``.
     """
 
-    def __init__(self, optimizer: OptimizerType, eta_max: float | None = None, **kwargs) -> None:
+    def __init__(self, optimizer: OptimizerType, eta_max: float | None = None, **kwargs: Any) -> None:
         super().__init__(optimizer, eta_max=optimizer.param_groups[0]['lr'] if eta_max is None else eta_max, **kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     """
 
     def __init__(
-        self, runner: Runner, dataloader: dict, max_iters: int, base_batch_size: int | None = None, **kwargs
+        self, runner: Runner, dataloader: dict, max_iters: int, base_batch_size: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(runner, dataloader, max_iters, **kwargs)
         batch = self.dataloader.batch_size * get_world_size()

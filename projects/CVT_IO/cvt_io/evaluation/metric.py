@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmdet3d.registry import METRICS
@@ -28,7 +29,9 @@ class CVTIOIoUMetric(BaseMetric):
     Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4 and public code.
     """
 
-    def __init__(self, label_groups: Mapping[str, Mapping], thresholds: Sequence[float] = (0.4, 0.5), **kwargs) -> None:
+    def __init__(
+        self, label_groups: Mapping[str, Mapping], thresholds: Sequence[float] = (0.4, 0.5), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.groups = build_label_groups(label_groups)
         self.thresholds = tuple(thresholds)

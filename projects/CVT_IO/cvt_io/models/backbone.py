@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -36,6 +37,8 @@ class CVTIOEfficientNet(EfficientNet):
     Source: Tan & Le, EfficientNet, ICML 2019; Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4.
     """
 
+    layers: nn.ModuleList
+
     def __init__(
         self,
         arch: str = 'b4',
@@ -67,7 +70,10 @@ class CVTIOEfficientNet(EfficientNet):
 
     def blocks(self) -> list[nn.Module]:
         """The MBConv blocks in order."""
-        return [block for layer in self.layers[1:] for block in layer]
+        return [block for stage in self._stages() for block in stage]
+
+    def _stages(self) -> list[nn.Sequential]:
+        return cast(list[nn.Sequential], [*self.layers[1:]])
 
     def _set_drop_connect(self, rate: float) -> None:
         blocks = self.blocks()  # all of the architecture's, as the rate counts them
@@ -76,9 +82,9 @@ class CVTIOEfficientNet(EfficientNet):
 
     def _truncate(self, last_block: int) -> None:
         count = last_block + 1
-        for i, layer in enumerate(self.layers[1:], start=1):
-            self.layers[i] = layer[:count]
-            count -= len(layer)
+        for i, stage in enumerate(self._stages(), start=1):
+            self.layers[i] = stage[:count]
+            count -= len(stage)
             if count <= 0:
                 self.layers = self.layers[: i + 1]
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,15 +24,16 @@ class Rig:
     image_size: tuple[int, int]
 
     @classmethod
-    def from_calibration(cls, intrinsics: Tensor, cam_from_ego: Tensor, image_size: tuple[int, int]) -> Rig:
+    def from_calibration(cls, intrinsics: Tensor, cam_from_ego: Tensor, image_size: Sequence[int]) -> Rig:
         """Args: intrinsics (b, n, 3, 3); cam_from_ego (b, n, 4, 4); image_size (height, width)."""
-        return cls(torch.linalg.inv(intrinsics.float()), torch.linalg.inv(cam_from_ego.float()), tuple(image_size))
+        height, width = image_size
+        return cls(torch.linalg.inv(intrinsics.float()), torch.linalg.inv(cam_from_ego.float()), (height, width))
 
     def camera_centres(self) -> Tensor:
         """Camera centres in ego metres, homogeneous: (b, n, 4, 1, 1)."""
         return self.ego_from_cam[..., 3, None, None]
 
-    def pixel_rays(self, feature_size: tuple[int, int]) -> Tensor:
+    def pixel_rays(self, feature_size: Sequence[int]) -> Tensor:
         """Points at depth 1 of each feature cell's pixel, in ego metres, homogeneous.
 
         The cells are spread over the image corner to corner: the first lies on pixel 0, the last on pixel ``width``.
@@ -43,10 +45,10 @@ class Rig:
             (b, n, 4, h, w).
         """
         (h, w), (height, width) = feature_size, self.image_size
-        like = dict(device=self.ego_from_cam.device, dtype=self.ego_from_cam.dtype)
-        ys, xs = torch.meshgrid(
-            torch.linspace(0, 1, h, **like) * height, torch.linspace(0, 1, w, **like) * width, indexing='ij'
-        )
+        device, dtype = self.ego_from_cam.device, self.ego_from_cam.dtype
+        ys = torch.linspace(0, 1, h, device=device, dtype=dtype) * height
+        xs = torch.linspace(0, 1, w, device=device, dtype=dtype) * width
+        ys, xs = torch.meshgrid(ys, xs, indexing='ij')
         pixels = torch.stack([xs, ys, torch.ones_like(xs)]).flatten(1)  # 3 h·w
         with torch.autocast(pixels.device.type, enabled=False):  # metres to the millimetre need all of fp32
             in_cam = self.pixels_to_cam @ pixels  # b n 3 h·w

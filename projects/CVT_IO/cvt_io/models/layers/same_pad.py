@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +19,15 @@ class SamePadConv2d(nn.Conv2d):
         padding: accepted for mmcv's ``ConvModule`` and ignored, as the padding is worked out here.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, **kwargs) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding=0, **kwargs)
         self.static_size: int | None = None
 

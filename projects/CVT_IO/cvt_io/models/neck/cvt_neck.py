@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
@@ -51,7 +52,8 @@ class CVTIOCrossViewNeck(nn.Module):
     def forward(self, features: Sequence[Tensor], rig: Rig) -> Tensor:
         """Args: features, each (b, n, C, h, w), and the rig. Returns: (b, d, height, width) of the coarse BEV grid."""
         x = self.prior(len(features[0]))
-        for position, cross_view, feature in zip(self.positions, self.cross_views, features, strict=True):
+        cross_views = cast(Iterable[CrossView], self.cross_views)
+        for position, cross_view, feature in zip(self.positions, cross_views, features, strict=True):
             query = position(cross_view.tokens.embed_centres(rig)) + x[:, None]
             x = cross_view(query, x, feature, rig)
         return x

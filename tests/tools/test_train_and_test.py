@@ -1,0 +1,150 @@
+"""The train and test tools as a user runs them, and mmdet3d's stock ones on our configs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mmdet3d
+import pytest
+
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
+
+STOCK_TOOLS = Path(mmdet3d.__file__).parent / '.mim/tools'
+
+
+def run(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        env=environment | {'OMP_NUM_THREADS': '1'} | env,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+def options(root: Path, **extra: object) -> list[str]:
+    return ['--cfg-options', *as_arguments(TINY_OPTIONS | {'data_root': root} | extra)]
+
+
+@pytest.fixture(scope='module')
+def trained(toy_root, tmp_path_factory) -> Path:
+    """Work folder of a finished run, started from another working directory."""
+    work_dir = tmp_path_factory.mktemp('work')
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    result = run(REPO / 'tools/train.py', TOY_CONFIG, '--work-dir', work_dir, *options(toy_root), cwd=elsewhere)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return work_dir
+
+
+def test_train_leaves_best_and_last_checkpoint_and_logs(trained):
+    assert [path.name for path in trained.glob('iter_*.pth')] == ['iter_4.pth']
+    assert len([*trained.glob('best_vehicle_IoU@0.50_iter_*.pth')]) == 1
+    (log,) = trained.glob('*/vis_data/2*.json')
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3, 4]
+    assert [row['step'] for row in rows if 'vehicle/IoU@0.50' in row] == [2, 4]
+    assert [*trained.glob('*/vis_data/events.out.tfevents*')]
+
+
+def test_resume_continues(trained, toy_root, tmp_path):
+    result = run(
+        *(REPO / 'tools/train.py', TOY_CONFIG, '--work-dir', tmp_path, '--resume', trained / 'iter_4.pth'),
+        *options(toy_root, **{'train_cfg.max_iters': 5, 'param_scheduler.total_steps': 6}),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert (tmp_path / 'iter_5.pth').is_file() and 'Iter(train) [5/5]' in result.stdout + result.stderr
+
+
+def test_test_writes_metrics_and_panels(trained, toy_root, tmp_path):
+    out = tmp_path / 'result.json'
+    result = run(
+        *(REPO / 'tools/test.py', TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path / 'work', '--out', out),
+        *('--show-dir', 'panels', '--show-interval', 2, *options(toy_root)),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    metrics = json.loads(out.read_text())
+    names = {f'vehicle/IoU@{t}{s}' for t in ('0.40', '0.50') for s in ('', '_all_pixels')}
+    assert names <= set(metrics) and all(0 <= metrics[name] <= 1 for name in names)
+    # One validation scene of three frames: the first and the third.
+    assert len([*(tmp_path / 'work').glob('*/panels/scene-*.png')]) == 2
+
+
+def test_control_changes_the_result(trained, toy_root, tmp_path):
+    result = run(
+        *(REPO / 'tools/test.py', TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path, '--control', 'blank'),
+        *options(toy_root),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_stock_tools_run_our_config(trained, toy_root, tmp_path):
+    """mmdet3d's own scripts, with the repository on PYTHONPATH; its ``--cfg-options`` do not move ``data_root``."""
+    roots = {f'{loader}_dataloader.dataset.data_root': toy_root for loader in ('train', 'val', 'test')}
+    words = options(toy_root, **roots, **{'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
+    env = dict(PYTHONPATH=str(REPO))
+    result = run(STOCK_TOOLS / 'train.py', TOY_CONFIG, '--work-dir', tmp_path, *words, cwd=tmp_path, **env)
+    assert result.returncode == 0, result.stderr[-2000:]
+    result = run(
+        *(STOCK_TOOLS / 'test.py', TOY_CONFIG, tmp_path / 'iter_1.pth', '--work-dir', tmp_path, *words),
+        cwd=tmp_path,
+        **env,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert 'vehicle/IoU@0.50' in result.stdout + result.stderr
+
+
+def test_another_projects_package_does_not_shadow_ours(tmp_path):
+    """A ``projects`` in the working directory or further down the path; what is in it stays importable."""
+    for base in ('cwd', 'site'):
+        (tmp_path / base / 'projects/Other').mkdir(parents=True)
+        (tmp_path / base / 'projects/Other/__init__.py').write_text(f'where = {base!r}')
+    (tmp_path / 'site/projects/__init__.py').touch()
+    code = 'import projects.CVT_IO.cvt_io.geometry as g, projects.Other as o; print(g.__file__, o.where)'
+    result = run('-c', code, cwd=tmp_path, PYTHONPATH=f'{REPO}{os.pathsep}{tmp_path / "site"}', PYTHONSAFEPATH='1')
+    assert result.stdout.split() == [str(REPO / 'projects/CVT_IO/cvt_io/geometry/__init__.py'), 'site'], result.stderr
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_nothing_prepared_ends_at_once(tool, tmp_path):
+    checkpoint = tmp_path / 'x.pth'
+    checkpoint.touch()
+    words = [REPO / 'configs/cvt_io_v2_2.py', *([checkpoint] if tool == 'test.py' else [])]
+    result = run(REPO / 'tools' / tool, *words, cwd=tmp_path)
+    assert result.returncode == 1
+    assert 'create_data.py nuscenes' in result.stderr and 'create_data.py toy' in result.stderr
+    assert 'Traceback' not in result.stderr and not (tmp_path / 'work_dirs').exists()
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['tools/train.py', 'configs/none.py'], 'configs/none.py'),
+        (['tools/test.py', TOY_CONFIG, 'none.pth'], 'none.pth: no such checkpoint'),
+        (['tools/test.py', TOY_CONFIG, 'none.pth', '--out', 'x.txt'], 'x.txt: expected a name that ends in .json'),
+    ],
+)
+def test_one_clear_line_on_wrong_arguments(words, message, tmp_path):
+    result = run(REPO / words[0], *words[1:], cwd=tmp_path)
+    assert result.returncode == 1
+    assert message in result.stderr.splitlines()[-1] and 'Traceback' not in result.stderr
+
+
+def test_weights_that_cannot_be_had(toy_root, tmp_path):
+    name = 'model.backbone.init_cfg'
+    result = run(
+        *(REPO / 'tools/train.py', REPO / 'configs/cvt_io_v2_2.py', '--work-dir', tmp_path, '--cfg-options'),
+        *(f'data_root={toy_root}', f'{name}.checkpoint=none.pth'),
+        *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 1
+    assert 'none.pth could not be loaded' in result.stderr and f'{name}=None' in result.stderr
