@@ -101,7 +101,16 @@ def test_vehicle_setting():
     assert (model.head.loss_center.gamma, model.head.loss_center.loss_weight) == (2.0, 0.1)
 
 
+def test_augmentations_are_of_training_only():
+    config = Config.fromfile(CONFIGS / 'cvt_io_v2_2_augmented.py')
+    plain = Config.fromfile(CONFIGS / 'cvt_io_v2_2.py')
+    types = [step['type'] for step in config.train_dataloader.dataset.pipeline]
+    assert types[2:4] == ['CVTIOStrongAugment', 'CVTIOGeometricAugment']
+    assert types[:2] + types[4:] == [step['type'] for step in plain.train_dataloader.dataset.pipeline]
+    assert config.val_dataloader == plain.val_dataloader
+
+
 def test_every_config_is_covered():
     found = {str(p.relative_to(CONFIGS).with_suffix('')) for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts}
-    others = {'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'cvt_io_v2_2_100x50', 'toy/cvt_io_v2_2_toy'}
-    assert found == set(NOTES) | others
+    others = {'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'cvt_io_v2_2_100x50', 'cvt_io_v2_2_augmented'}
+    assert found == set(NOTES) | others | {'toy/cvt_io_v2_2_toy'}
