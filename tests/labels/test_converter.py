@@ -150,11 +150,29 @@ def test_labels_of_other_data_are_made_anew(tree, tables, tmp_path):
     write_tables(tree, tables)
     assert run(tree, tmp_path / 'a').kept == 5
     assert run(tree, tmp_path / 'a').kept == 6
+    lidar = next(r for r in tables['sample_data'] if r['filename'] == 'samples/LIDAR_TOP/scene-0061_0.jpg')
+    pose = next(r for r in tables['ego_pose'] if r['token'] == lidar['ego_pose_token'])
+    pose['translation'][0] += 0.5
+    write_tables(tree, tables)
+    assert run(tree, tmp_path / 'a').kept == 5
     run(tree, tmp_path / 'b')
     assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
     for path in (tree / 'maps/expansion').iterdir():
         path.write_text(path.read_text() + '\n')
     assert run(tree, tmp_path / 'a').kept == 0
+
+
+def test_no_file_is_ever_half_there(tree, tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def write_half(path, content):
+        write(path, content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, 'write_bytes', write_half)
+    with pytest.raises(KeyboardInterrupt):
+        run(tree, tmp_path / 'out')
+    assert contents(tmp_path / 'out') == {}
 
 
 def test_grid_file_and_infos_come_last(tree, tmp_path, monkeypatch):
