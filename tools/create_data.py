@@ -68,7 +68,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             '--extra-tag', default=EXTRA_TAG, help="prefix of the results' names (default: %(default)s)"
         )
         parser_.add_argument(
-            '--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one for each core)'
+            '--workers', type=int, default=os.cpu_count() or 1, help='processes (default: one for each core)'
         )
         grid = parser_.add_argument_group('BEV grid of the labels')
         grid.add_argument(

@@ -1,0 +1,5 @@
+"""nuScenes → info files and BEV labels.
+
+Tables (:mod:`records`, :mod:`tables`) and map (:mod:`map_layers`) → planes of one frame (:mod:`raster`, :mod:`boxes`,
+:mod:`label_maker`) → files (:mod:`codec`, :mod:`infos`, :mod:`layout`), for all frames by :mod:`converter`.
+"""

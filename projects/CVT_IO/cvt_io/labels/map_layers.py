@@ -150,6 +150,7 @@ class _MapReader:
         self.paths = {r['token']: r for r in self._layer('line', 'node_tokens')}
 
     def polygons(self, layer: str) -> Iterable[shapely.Polygon]:
+        """Polygons of a layer, record by record; empty holes are left out as in the devkit."""
         for record in self._layer(layer, 'polygon_token'):
             outline = self._get(self.outlines, 'polygon', record['polygon_token'])
             holes = as_records(outline['holes'], ('node_tokens',), self.path, f'holes of polygon {outline["token"]!r}')
@@ -162,9 +163,10 @@ class _MapReader:
                 raise DataError(f'{self.path}: polygon {outline["token"]!r} is none: {error}') from error
 
     def lines(self, layer: str) -> Iterable[np.ndarray]:
+        """Node coordinates (n, 2) of the lines of a layer, record by record."""
         for record in self._layer(layer, 'line_token'):
             nodes = self._get(self.paths, 'line', record['line_token'])['node_tokens']
-            # Some lines of the real maps have no node at all.
+            # Some lines of the real maps have no nodes.
             if len(nodes) > 1:
                 yield self._coordinates(nodes)
 
