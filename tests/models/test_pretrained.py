@@ -94,7 +94,7 @@ def test_nothing_in_a_malicious_file_is_run(legacy, tmp_path):
     proof, path = tmp_path / 'executed', tmp_path / 'b4.pth'
     content = {'backbone.layers.0.conv.weight': _Touch(str(proof))}
     if legacy:
-        path.write_bytes(pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path)
     message = message_of(path)
