@@ -47,7 +47,7 @@ def test_variant_is_the_notes(name):
     assert config.train_cfg.base_batch_size == config.auto_scale_lr.base_batch_size == 20
     assert config.randomness.seed == 2022
     if name != 'cvt':
-        assert model.neck.latent_array.learned_array.shape == (128, latents, latents)
+        assert model.neck.latent_array.features.shape == (128, latents, latents)
         assert model.neck.process.depth == passes
         assert len(model.neck.process.self_attends) == (1 if shared else passes)
         assert model.neck.latents_per_camera == (name == 'cvt_io_v1_1')

@@ -289,7 +289,7 @@ def process(w: Weights, latents: Tensor, depth: int, shared: bool, heads: int) -
 def decode(w: Weights, latents: Tensor, grid: Grid, calibration: Calibration, heads: int) -> Tensor:
     """(b, n or 1, d, rows, columns) → (b, d, height, width)."""
     batch, cameras = calibration.intrinsics.shape[:2]
-    prior = (w / 'prior')['learned_features'][None].repeat(batch, 1, 1, 1)
+    prior = (w / 'prior')['features'][None].repeat(batch, 1, 1, 1)
     query = bev_query(w / 'position' / 'bev_embed', w / 'cam_embed', prior, grid, calibration)
     seen = torch.stack([latents[:, n if latents.shape[1] > 1 else 0] for n in range(cameras)], 1).double()
     return attention(w / 'cross_attend', query, seen, seen, None, heads)
@@ -306,14 +306,14 @@ def latent_neck(
     per_camera: bool,
 ) -> Tensor:
     """features, each (b, n, C, h, w) → (b, d, height, width)."""
-    latents = encode(w / 'encode', w['latent_array.learned_array'], features, calibration, heads, per_camera)
+    latents = encode(w / 'encode', w['latent_array.features'], features, calibration, heads, per_camera)
     latents = process(w / 'process', latents, depth, shared, heads)
     return decode(w / 'decode', latents, grid, calibration, heads)
 
 
 def cvt_neck(w: Weights, features: Sequence[Tensor], calibration: Calibration, grid: Grid, heads: int) -> Tensor:
     """features, each (b, n, C, h, w) → (b, d, height, width)."""
-    x = w['prior.learned_features'][None].repeat(len(features[0]), 1, 1, 1)
+    x = w['prior.features'][None].repeat(len(features[0]), 1, 1, 1)
     for i, feature in enumerate(features):
         view = w / 'cross_views' / i
         key, value = image_tokens(view / 'tokens', feature, calibration)

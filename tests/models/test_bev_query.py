@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.models.layers import BEVPosition, BEVPrior, per_image
+from projects.CVT_IO.cvt_io.models.layers import BEVPosition, LearnedGrid, per_image
 from tests.models import naive
 from tests.models.cases import (
     SQUARE,
@@ -66,13 +66,13 @@ def test_position_embedding_equals_the_naive_one(grid, dtype, make_rig, cameras)
 
 
 def test_prior_repeats_its_features_for_the_batch():
-    prior = random_weights(BEVPrior(4, (2, 3)))
-    assert torch.equal(prior(3), prior.learned_features.detach()[None].repeat(3, 1, 1, 1))
+    prior = random_weights(LearnedGrid(4, (2, 3)))
+    assert torch.equal(prior(3), prior.features.detach()[None].repeat(3, 1, 1, 1))
 
 
 def test_prior_starts_as_standard_normal():
     torch.manual_seed(0)
-    values = BEVPrior(128, (25, 25)).learned_features.detach()
+    values = LearnedGrid(128, (25, 25)).features.detach()
     # 80,000 draws: the standard errors of mean and deviation are 0.0035 and 0.0025.
     assert values.mean().item() == pytest.approx(0, abs=0.015)
     assert values.std().item() == pytest.approx(1, abs=0.011)

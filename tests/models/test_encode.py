@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from projects.CVT_IO.cvt_io.models.neck.encode import Encode, LatentArray
+from projects.CVT_IO.cvt_io.models.layers import LearnedGrid
+from projects.CVT_IO.cvt_io.models.neck.encode import Encode
 from tests.models import naive
 from tests.models.cases import (
     TOLERANCE,
@@ -61,8 +62,8 @@ def test_rig_per_camera_keeps_sample_and_camera_order():
 
 def test_latent_array():
     torch.manual_seed(0)
-    array = LatentArray(128, (10, 10))
-    values = array.learned_array.detach()
+    array = LearnedGrid(128, (10, 10))
+    values = array.features.detach()
     # 12,800 draws: the standard errors of mean and deviation are 0.009 and 0.006.
     assert values.mean().item() == pytest.approx(0, abs=0.04)
     assert values.std().item() == pytest.approx(1, abs=0.027)

@@ -123,7 +123,7 @@ def test_v2_latents_read_all_images():
 
 @pytest.mark.parametrize('latent_size, shape', [(3, (3, 3)), ((2, 5), (2, 5)), ([4, 1], (4, 1))])
 def test_latent_size_is_a_side_or_rows_and_columns(latent_size, shape):
-    assert neck_of(SQUARE, latent_size=latent_size).latent_array.learned_array.shape == (16, *shape)
+    assert neck_of(SQUARE, latent_size=latent_size).latent_array.features.shape == (16, *shape)
 
 
 def test_every_parameter_gets_a_gradient():

@@ -12,8 +12,11 @@ from mmdet.models.backbones.efficientnet import EfficientNet
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from .layers.recompute import recomputed
 from .layers.same_pad import SamePadConv2d
 from .pretrained import PretrainedError, load_pretrained
+
+ARCHITECTURES = tuple(name for name in EfficientNet.arch_settings if name.startswith('b'))
 
 
 @MODELS.register_module()
@@ -23,13 +26,13 @@ class CVTIOEfficientNet(EfficientNet):
     Parameter names are mmdet's, so OpenMMLab's published checkpoints load by their own keys.
 
     Args:
-        arch: ``b0`` … ``b8``.
+        arch: ``b0`` … ``b8`` of :data:`ARCHITECTURES`.
         out_blocks: MBConv blocks, counted from 0 over the whole net, whose outputs are returned; the net ends after the
             last of them.
         padding: ``static``, worked out once for the architecture's nominal input (380 pixels for ``b4``) as in the
             original checkpoints, or ``dynamic``, for the input at hand.
         drop_connect_rate: block i of k is dropped with probability rate·i/k in training.
-        bn_momentum: share of a training step's statistics in the running ones, with or without ``with_cp``.
+        bn_momentum: share of a training step's statistics in the running ones.
         with_cp: recompute the blocks' activations in the backward pass to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)``, or any of mmengine's; ``None`` is mmdet's random
             initialisation.
@@ -49,15 +52,18 @@ class CVTIOEfficientNet(EfficientNet):
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
+        if arch not in ARCHITECTURES:
+            raise ValueError(f'backbone.arch: expected one of {", ".join(ARCHITECTURES)}, got {arch!r}')
         if padding not in ('static', 'dynamic'):
             raise ValueError(f"backbone.padding: expected 'static' or 'dynamic', got {padding!r}")
+        if not out_blocks or min(out_blocks) < 0:
+            raise ValueError(f'backbone.out_blocks: expected numbers of blocks, got {tuple(out_blocks)}')
         super().__init__(
             arch,
             out_indices=(len(self.layer_settings[arch[:1]]) - 2,),
             conv_cfg=dict(type=SamePadConv2d),
             norm_cfg=dict(type='BN', eps=1e-3, momentum=bn_momentum),
             act_cfg=dict(type='SiLU'),
-            with_cp=with_cp,
             **({} if init_cfg is None else dict(init_cfg=init_cfg)),
         )
         self.out_blocks = tuple(out_blocks)
@@ -65,8 +71,7 @@ class CVTIOEfficientNet(EfficientNet):
         self._truncate(max(self.out_blocks))
         if padding == 'static':
             self._set_static_padding(self.arch_setting[2])
-        if with_cp:
-            self._halve_momentum(bn_momentum)
+        self.with_cp = with_cp
 
     def blocks(self) -> list[nn.Module]:
         """The MBConv blocks in order."""
@@ -96,13 +101,6 @@ class CVTIOEfficientNet(EfficientNet):
                 conv.static_size = size
                 size = math.ceil(size / conv.stride[0])
 
-    def _halve_momentum(self, momentum: float) -> None:
-        # A recomputed block updates its statistics twice a step, with the same batch.
-        for block in self.blocks():
-            for module in block.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.momentum = 1 - math.sqrt(1 - momentum)
-
     def init_weights(self) -> None:
         """Random or pre-trained initialisation, by ``init_cfg``.
 
@@ -114,14 +112,23 @@ class CVTIOEfficientNet(EfficientNet):
             return
         weights = load_pretrained(self.init_cfg['checkpoint'], self.init_cfg.get('prefix', ''))
         wanted = self.state_dict()
-        missing = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
+        # Files converted from TensorFlow do not count batches, and nothing depends on the count.
+        needed = [key for key in wanted if not key.endswith('num_batches_tracked')]
+        missing = [key for key in needed if key not in weights or weights[key].shape != wanted[key].shape]
         if missing:
             raise PretrainedError(
-                f'{self.init_cfg["checkpoint"]}: {len(missing)} of {len(wanted)} weights are missing or have another '
-                f'shape, the first of them {missing[0]!r}'
+                f'{self.init_cfg["checkpoint"]}: {len(missing)} of {len(needed)} weights are missing or have another '
+                f'shape, the first of them {missing[0]!r}; expected EfficientNet weights whose keys begin with '
+                f'{self.init_cfg.get("prefix", "")!r} (init_cfg.prefix). Without them: '
+                '--cfg-options model.backbone.init_cfg=None'
             )
-        self.load_state_dict({key: weights[key] for key in wanted})
+        self.load_state_dict(wanted | {key: weights[key] for key in needed})
         self._is_init = True
+
+    def train(self, mode: bool = True) -> CVTIOEfficientNet:
+        """Sets the mode; unlike mmdet's, returns the module, as PyTorch's do."""
+        super().train(mode)
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Args: x (b, 3, H, W), normalised. Returns: the outputs of ``out_blocks``, each (b, C, h, w)."""
@@ -129,7 +136,7 @@ class CVTIOEfficientNet(EfficientNet):
         x = self.layers[0](x.contiguous(memory_format=torch.channels_last))
         outputs = {}
         for i, block in enumerate(self.blocks()):
-            x = block(x)
+            x = recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
             if i in self.out_blocks:
                 outputs[i] = x
         return tuple(outputs[i] for i in self.out_blocks)

@@ -17,8 +17,8 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
     """Reads a state dict.
 
     Args:
-        checkpoint: path, or http(s) URL; a download is kept in torch's hub folder, and checked against the SHA-256
-            prefix at the end of the file's name.
+        checkpoint: path, or http(s) URL; a download is checked against the SHA-256 prefix at the end of the file's
+            name, and kept in torch's hub folder.
         prefix: keys that do not begin with it are left out, and it is cut off the others.
 
     Raises:
@@ -38,5 +38,7 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
             f'Fetch {name} by other means and add --cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, '
             'or train from random weights with --cfg-options model.backbone.init_cfg=None.'
         ) from error
-    state = state.get('state_dict', state)
+    state = state.get('state_dict', state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise PretrainedError(f'{checkpoint}: expected a state dict of tensors, found {type(state).__name__}')
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

@@ -1,17 +1,18 @@
 """Building blocks of the necks."""
 
 from .attention import CrossAttention, joint_attention, unit_channels
-from .bev_query import BEVPosition, BEVPrior
+from .bev_query import BEVPosition
 from .camera_rays import Rig
 from .cross_view import CrossView
 from .image_tokens import ImageTokens, per_image
+from .learned_grid import LearnedGrid
 
 __all__ = [
     'BEVPosition',
-    'BEVPrior',
     'CrossAttention',
     'CrossView',
     'ImageTokens',
+    'LearnedGrid',
     'Rig',
     'joint_attention',
     'per_image',

@@ -17,19 +17,18 @@ class CrossAttention(nn.Module):
         dim: channels d of queries, keys, values and output.
         heads: attention heads m.
         head_dim: channels c per head.
-        qkv_bias: whether the three projections have a bias.
 
     Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 3.2.
 
     Shapes: b batch, n cameras, d channels, (H, W) query grid, (h, w) token grid.
     """
 
-    def __init__(self, dim: int, heads: int = 4, head_dim: int = 32, qkv_bias: bool = True) -> None:
+    def __init__(self, dim: int, heads: int = 4, head_dim: int = 32) -> None:
         super().__init__()
         self.heads = heads
-        self.to_q = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, heads * head_dim, bias=qkv_bias))
-        self.to_k = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, heads * head_dim, bias=qkv_bias))
-        self.to_v = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, heads * head_dim, bias=qkv_bias))
+        self.to_q = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, heads * head_dim))
+        self.to_k = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, heads * head_dim))
+        self.to_v = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, heads * head_dim))
         self.proj = nn.Linear(heads * head_dim, dim)
         self.prenorm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))

@@ -1,4 +1,4 @@
-"""The learned BEV prior, and the queries that it makes with a rig."""
+"""Where the cells of the coarse BEV grid lie."""
 
 from __future__ import annotations
 
@@ -7,23 +7,6 @@ from torch import Tensor, nn
 
 from ...geometry import BEVGrid
 from .attention import unit_channels
-
-
-class BEVPrior(nn.Module):
-    """Learned features of the coarse BEV grid, N(0, 1) at the start.
-
-    Args:
-        dim: channels d.
-        size: cells (height, width).
-    """
-
-    def __init__(self, dim: int, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.learned_features = nn.Parameter(torch.randn(dim, *size))
-
-    def forward(self, batch_size: int) -> Tensor:
-        """Returns: (b, d, height, width), one view for the whole batch."""
-        return self.learned_features.expand(batch_size, -1, -1, -1)
 
 
 class BEVPosition(nn.Module):

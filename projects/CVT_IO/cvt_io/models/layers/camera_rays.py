@@ -27,7 +27,7 @@ class Rig:
     def from_calibration(cls, intrinsics: Tensor, cam_from_ego: Tensor, image_size: Sequence[int]) -> Rig:
         """Args: intrinsics (b, n, 3, 3); cam_from_ego (b, n, 4, 4); image_size (height, width)."""
         height, width = image_size
-        return cls(torch.linalg.inv(intrinsics.float()), torch.linalg.inv(cam_from_ego.float()), (height, width))
+        return cls(_inverse(intrinsics), _inverse(cam_from_ego), (height, width))
 
     def camera_centres(self) -> Tensor:
         """Camera centres in ego metres, homogeneous: (b, n, 4, 1, 1)."""
@@ -58,3 +58,8 @@ class Rig:
     def per_camera(self) -> Rig:
         """Each camera as a batch item of its own: batch b·n, one camera."""
         return Rig(self.pixels_to_cam.flatten(0, 1)[:, None], self.ego_from_cam.flatten(0, 1)[:, None], self.image_size)
+
+
+def _inverse(matrices: Tensor) -> Tensor:
+    """Inverse in at least fp32."""
+    return torch.linalg.inv(matrices.to(torch.promote_types(matrices.dtype, torch.float32)))

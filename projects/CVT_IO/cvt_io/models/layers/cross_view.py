@@ -22,6 +22,8 @@ class CrossView(nn.Module):
 
     def __init__(self, in_channels: int, dim: int, attention: dict, bottlenecks: int) -> None:
         super().__init__()
+        if dim % 4:
+            raise ValueError(f'dim={dim}: expected a multiple of 4, for the bottlenecks')
         self.tokens = ImageTokens(in_channels, dim)
         self.cross_attend = CrossAttention(dim, **attention)
         self.bottlenecks = nn.Sequential(*(Bottleneck(dim, dim // 4, style='pytorch') for _ in range(bottlenecks)))

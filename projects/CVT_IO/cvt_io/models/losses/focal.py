@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
@@ -41,7 +42,8 @@ class CVTIOFocalLoss(nn.Module):
 
     def forward(self, logits: Tensor, targets: Tensor, keep: Tensor | None = None) -> Tensor:
         """Args: logits, targets, and keep, a bool mask, of one shape. Returns: a scalar, 0 if no pixel is kept."""
-        loss = sigmoid_focal_loss(logits.float(), targets.float(), self.gamma)
-        if keep is None:
-            return self.loss_weight * loss.mean()
-        return self.loss_weight * (loss * keep).sum() / keep.sum().clamp(min=1)
+        if keep is not None:
+            logits, targets = logits[keep], targets[keep]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = sigmoid_focal_loss(logits, targets.to(logits), self.gamma)
+        return self.loss_weight * loss.sum() / max(loss.numel(), 1)

@@ -9,7 +9,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from ...geometry import BEVGrid
-from ..layers import BEVPosition, BEVPrior, CrossView, Rig
+from ..layers import BEVPosition, CrossView, LearnedGrid, Rig
 from .coarse_grid import coarse_size
 
 
@@ -43,7 +43,7 @@ class CVTIOCrossViewNeck(nn.Module):
         grid = BEVGrid.from_dict(bev_grid)
         size = coarse_size(grid, downsample)
         attention = dict(heads=heads, head_dim=head_dim)
-        self.prior = BEVPrior(dim, size)
+        self.prior = LearnedGrid(dim, size)
         self.positions = nn.ModuleList(BEVPosition(dim, grid, size) for _ in in_channels)
         self.cross_views = nn.ModuleList(
             CrossView(channels, dim, attention, count) for channels, count in zip(in_channels, bottlenecks, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ...geometry import BEVGrid
-from ..layers import BEVPosition, BEVPrior, CrossAttention, Rig, per_image
+from ..layers import BEVPosition, CrossAttention, LearnedGrid, Rig, per_image
 
 
 class Decode(nn.Module):
@@ -22,7 +22,7 @@ class Decode(nn.Module):
 
     def __init__(self, dim: int, grid: BEVGrid, size: tuple[int, int], attention: dict) -> None:
         super().__init__()
-        self.prior = BEVPrior(dim, size)
+        self.prior = LearnedGrid(dim, size)
         self.position = BEVPosition(dim, grid, size)
         self.cam_embed = nn.Conv2d(4, dim, 1, bias=False)
         self.cross_attend = CrossAttention(dim, **attention)

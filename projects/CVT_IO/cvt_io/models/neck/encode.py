@@ -4,27 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ..layers import CrossView, Rig
-
-
-class LatentArray(nn.Module):
-    """The learned latent grid, N(0, 1) at the start; it has no metric coordinates.
-
-    Args:
-        dim: channels d.
-        size: latents (rows, columns).
-    """
-
-    def __init__(self, dim: int, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.learned_array = nn.Parameter(torch.randn(dim, *size))
-
-    def forward(self, batch_size: int) -> Tensor:
-        """Returns: (b, d, rows, columns), one view for the whole batch."""
-        return self.learned_array.expand(batch_size, -1, -1, -1)
 
 
 class Encode(nn.Module):

@@ -9,10 +9,10 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from ...geometry import BEVGrid
-from ..layers import Rig
+from ..layers import LearnedGrid, Rig
 from .coarse_grid import coarse_size
 from .decode import Decode
-from .encode import Encode, LatentArray
+from .encode import Encode
 from .process import Process
 
 
@@ -53,7 +53,7 @@ class CVTIOLatentNeck(nn.Module):
         grid = BEVGrid.from_dict(bev_grid)
         attention = dict(heads=heads, head_dim=head_dim)
         self.latents_per_camera = latents_per_camera
-        self.latent_array = LatentArray(dim, to_2tuple(latent_size))
+        self.latent_array = LearnedGrid(dim, to_2tuple(latent_size))  # it has no metric coordinates
         self.encode = Encode(in_channels, dim, attention, bottlenecks)
         self.process = Process(dim, depth, shared, attention)
         self.decode = Decode(dim, grid, coarse_size(grid, downsample), attention)
