@@ -20,8 +20,9 @@ model = dict(
     bev_decoder=dict(in_channels=64, channels=(64, 64)),
 )
 
-max_iters = 900
-train_cfg = dict(max_iters=max_iters, val_interval=300, base_batch_size=16)
+max_iters = 500
+train_cfg = dict(max_iters=max_iters, val_interval=250, base_batch_size=16)
 auto_scale_lr = dict(base_batch_size=16)
 param_scheduler = dict(total_steps=max_iters + 1)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))
