@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def main() -> None:
     args = parse_args()
     if args.out and not args.out.endswith('.json'):
         sys.exit(f'error: --out {args.out}: expected a name that ends in .json')
+    if args.show and not os.environ.get('DISPLAY'):
+        sys.exit('error: --show needs a display; --show-dir writes the panels to files')
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     if not Path(args.checkpoint).is_file():
         sys.exit(f'error: {args.checkpoint}: no such checkpoint')

@@ -50,8 +50,7 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    checkpoint = cfg.load_from or (find_latest_checkpoint(cfg.work_dir) if cfg.resume else None)
-    if checkpoint is not None:
+    if cfg.resume and (cfg.load_from or find_latest_checkpoint(cfg.work_dir)):
         cfg.model.backbone.init_cfg = None  # the checkpoint has the backbone's weights
     Runner.from_cfg(cfg).train()
 

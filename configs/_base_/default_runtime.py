@@ -10,14 +10,14 @@ default_hooks = dict(
         type='CheckpointHook',
         by_epoch=False,
         interval=1407,  # steps; an epoch of nuScenes
-        max_keep_ckpts=1,
+        max_keep_ckpts=2,  # the one before survives a kill in the middle of saving
         save_last=True,
-        save_best='vehicle/IoU@0.50',
+        save_best='vehicle/IoU@0.50',  # <label group>/IoU@<threshold>
         rule='greater',
     ),
+    plain_checkpoint=dict(type='CVTIOPlainCheckpointHook'),
     visualization=dict(type='CVTIOVisualizationHook'),
 )
-custom_hooks = [dict(type='CVTIOPlainCheckpointHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
@@ -27,5 +27,7 @@ log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends, name='visualizer')
+# Every process validates with the same running statistics, and the saved ones.
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)
 load_from = None
 resume = False

@@ -1,6 +1,8 @@
 _base_ = ['../cvt_io_v2_2.py']
 
-# The same model on a procedural world, small enough for two CPU cores: data, sizes and schedule differ, nothing else.
+# The same neck on a procedural world, small enough for two CPU cores: other images, grid, backbone, channels, schedule.
+#   python tools/create_data.py toy --out-dir data/nuscenes-toy --image-size 225 400 --bev-size 48 48 --bev-metres 48 48
+#   python tools/train.py configs/toy/cvt_io_v2_2_toy.py
 data_root = 'data/nuscenes-toy'
 bev_grid = dict(size=(48, 48), metres=(48.0, 48.0))
 pipeline = [

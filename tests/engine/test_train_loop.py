@@ -44,6 +44,28 @@ def test_resumed_run_is_the_uninterrupted_one(toy_root, tmp_path):
     assert [g['lr'] for g in first['param_groups']] == [g['lr'] for g in second['param_groups']]
 
 
+def test_resumed_run_with_accumulation_and_workers(toy_root, tmp_path):
+    """As above, with two batches a step and a persistent data worker."""
+    options = dict(train_dataloader__num_workers=1, train_dataloader__persistent_workers=True)
+    options |= dict(train_cfg__base_batch_size=4, val_cfg=None, val_dataloader=None, val_evaluator=None)
+    whole = train(tiny_config(toy_root, tmp_path / 'whole', **options))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(toy_root, tmp_path / 'halves', **options), _Interrupt())
+    resumed = train(tiny_config(toy_root, tmp_path / 'halves', resume=True, **options))
+    assert resumed.train_loop.accumulate == 2 and resumed.iter == 4
+    assert_same(weights(whole), weights(resumed))
+
+
+def test_stock_accumulation_is_refused(toy_root, tmp_path):
+    with pytest.raises(ValueError, match=r'accumulative_counts.*base_batch_size'):
+        train(tiny_config(toy_root, tmp_path, optim_wrapper__accumulative_counts=4))
+
+
+def test_sampler_that_cannot_be_resumed_is_refused_at_the_start(toy_root, tmp_path):
+    with pytest.raises(TypeError, match='InfiniteSampler'):
+        train(tiny_config(toy_root, tmp_path, train_dataloader__sampler=dict(type='DefaultSampler')))
+
+
 def test_resuming_reads_no_seen_sample(toy_root, tmp_path):
     train(tiny_config(toy_root, tmp_path, train_cfg__max_iters=2))
     config = tiny_config(toy_root, tmp_path, resume=True, val_cfg=None, val_dataloader=None, val_evaluator=None)
@@ -111,7 +133,10 @@ def test_batch_of_the_recipe(toy_root, tmp_path, options, accumulate, warning, m
 
 def test_auto_scale_lr_scales_the_peak(toy_root, tmp_path):
     """Base batch 8, batch 2: the rate is a quarter of 4e-3, and the cycle starts at a tenth of that."""
-    config = tiny_config(toy_root, tmp_path, auto_scale_lr=dict(enable=True, base_batch_size=8), train_cfg__max_iters=1)
+    scale = dict(enable=True, base_batch_size=8)
+    config = tiny_config(
+        toy_root, tmp_path, auto_scale_lr=scale, train_cfg__max_iters=1, optim_wrapper__optimizer__lr=4e-3
+    )
     config.experiment_name = 'auto_scale'
     runner = Runner.from_cfg(config)
     seen = []

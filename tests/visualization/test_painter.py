@@ -73,6 +73,6 @@ def test_left_out_truth_is_faint():
 def test_panel_holds_any_number_of_cameras():
     for count in (1, 4, 6):
         picture = painter.panel(
-            [np.full((48, 112, 3), 200, np.uint8)] * count, [('a', np.zeros((9, 9, 3), np.uint8))], 't'
+            [np.full((48, 112, 3), 200, np.uint8)] * count, [('a', np.zeros((9, 9, 3), np.uint8))], 't', GRID
         )
         assert picture.dtype == np.uint8 and picture.shape[2] == 3 and (picture == 200).all(-1).any()

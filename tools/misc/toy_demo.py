@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -13,13 +12,17 @@ from rich.table import Table
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/toy/cvt_io_v2_2_toy.py'
+CONTROL = 'control: images of other frames'
 TRAIN_FRAMES = 'test_dataloader.dataset.ann_file=cvt_io_infos_train.json'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Make a toy world, train a small CVT-IO on it, test it, draw it.')
-    parser.add_argument('--data-root', type=Path, default=REPO / 'data/toy-demo', help='folder of the toy world')
-    parser.add_argument('--work-dir', type=Path, default=REPO / 'work_dirs/toy_demo', help='folder of the results')
+    for flag, folder, what in (
+        ('--data-root', 'data/toy-demo', 'folder of the toy world'),
+        ('--work-dir', 'work_dirs/toy_demo', 'folder of the results'),
+    ):
+        parser.add_argument(flag, type=lambda path: Path(path).resolve(), default=REPO / folder, help=what)
     parser.add_argument('--cfg-options', nargs='+', default=[], help='passed on to training and tests')
     return parser.parse_args()
 
@@ -41,7 +44,6 @@ def main() -> None:
         *('tools/create_data.py', 'toy', '--out-dir', args.data_root, '--scenes', 5, '--frames', 10),
         *('--image-size', 225, 400, '--bev-size', 48, 48, '--bev-metres', 48, 48),
     )
-    shutil.rmtree(args.work_dir, ignore_errors=True)
     seconds['training'] = run(
         'Training', 'tools/train.py', CONFIG, '--work-dir', args.work_dir, '--cfg-options', *options
     )
@@ -58,12 +60,13 @@ def main() -> None:
 
     results = {
         'training frames': test('train', 'training frames', '--cfg-options', *options, TRAIN_FRAMES),
-        'control: images of other frames': test(
-            'control', 'control', '--control', 'other-frame', '--cfg-options', *options, TRAIN_FRAMES
-        ),
+        CONTROL: test('control', 'control', '--control', 'other-frame', '--cfg-options', *options, TRAIN_FRAMES),
         'unseen scenes': test('unseen', 'unseen scenes', '--cfg-options', *options),
     }
     report(results, seconds)
+    seen, control = (results[name]['vehicle/IoU@0.50'] for name in ('training frames', CONTROL))
+    if not args.cfg_options and (seen < 0.5 or control > seen / 2):
+        sys.exit(f'error: expected IoU@0.50 of at least 0.5 and a control far below, got {seen:.3f} and {control:.3f}')
     print('Panels:', *sorted({panel.parent for panel in args.work_dir.rglob('panels/*.png')}), sep='\n  ')
 
 

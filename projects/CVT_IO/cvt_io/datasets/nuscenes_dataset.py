@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES
 from ..labels.errors import DataError
-from ..labels.layout import EXTRA_TAG, check_label_grid, labels_root
+from ..labels.layout import EXTRA_TAG, check_label_grid, grid_arguments, labels_root
 
 
 @DATASETS.register_module()
@@ -56,7 +56,7 @@ class CVTIONuScenesDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Reads the infos; see :class:`DataError` for what may be wrong with them."""
-        self.check_prepared(Path(self.ann_file), self.data_root)
+        self.check_prepared(Path(self.ann_file), self.data_root, self.bev_grid)
         self._label_dir = None
         if self.with_labels:
             self._label_dir = check_label_grid(labels_root(Path(self.ann_file).parent, self.extra_tag), self.bev_grid)
@@ -68,13 +68,14 @@ class CVTIONuScenesDataset(BaseDataset):
             raise DataError(f'{self.ann_file}: expected infos of tools/create_data.py, found {error!r}') from error
 
     @staticmethod
-    def check_prepared(infos: Path, data_root: str) -> None:
+    def check_prepared(infos: Path, data_root: str, grid: BEVGrid) -> None:
         """Raises a ``DataError`` that names the commands which prepare the data, unless the infos are there."""
         if not infos.is_file():
+            arguments = '' if grid == BEVGrid() else ' ' + grid_arguments(grid)
             raise DataError(
                 f'{infos}: no prepared data. Prepare it with one of\n'
-                f'  python tools/create_data.py nuscenes --root-path {data_root} --version v1.0-trainval\n'
-                '  python tools/create_data.py toy --out-dir data/nuscenes-toy\n'
+                f'  python tools/create_data.py nuscenes --root-path {data_root} --version v1.0-trainval{arguments}\n'
+                f'  python tools/create_data.py toy --out-dir data/nuscenes-toy{arguments}\n'
                 'The second makes a small procedural world; add --cfg-options data_root=data/nuscenes-toy to use it.'
             )
 

@@ -40,8 +40,11 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def set_launcher(cfg: Config, args: argparse.Namespace) -> None:
-    """Passes the launcher on to the Runner; without a GPU, processes talk by gloo."""
+    """Passes the launcher on to the Runner; without a GPU, torchrun's processes talk by gloo and stay on the CPU."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     if not torch.cuda.is_available():
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
+        cfg.model_wrapper_cfg.device_ids = None
+        if args.launcher == 'pytorch':
+            # mmengine joins a group that is there; its own way to make one wants a GPU.
+            torch.distributed.init_process_group('gloo')

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from mmdet3d.registry import LOOPS
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import broadcast, get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
+from torch import nn
 
 
 @LOOPS.register_module()
@@ -25,8 +26,8 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     several of them; so steps, schedules and intervals mean the same on any number of GPUs. With automatic scaling of
     the learning rate nothing is accumulated. A batch that differs from the recipe's is said at the start.
 
-    A resumed run continues its sample order without reading the samples that it has already seen, and draws the random
-    numbers that it would have drawn.
+    A resumed run continues its sample order without reading through the samples that it has already seen, and the main
+    process draws the random numbers that it would have drawn; a data worker's augmentations start anew.
 
     Args:
         runner: the runner.
@@ -40,6 +41,9 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         self, runner: Runner, dataloader: dict, max_iters: int, base_batch_size: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(runner, dataloader, max_iters, **kwargs)
+        if not isinstance(self.dataloader.sampler, InfiniteSampler):
+            found = type(self.dataloader.sampler).__name__
+            raise TypeError(f'train_dataloader.sampler: expected an InfiniteSampler, which can be resumed, got {found}')
         batch = self.dataloader.batch_size * get_world_size()
         self.accumulate = 1
         auto_scale_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)
@@ -54,9 +58,11 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
                 level=logging.WARNING,
             )
 
-    def run(self) -> None:
-        """Launches training, or continues it from ``iter``."""
+    def run(self) -> nn.Module:
+        """Launches training, or continues it from ``iter``; returns the model."""
         optim_wrapper = self.runner.optim_wrapper
+        if optim_wrapper._accumulative_counts != 1:
+            raise ValueError('optim_wrapper.accumulative_counts: expected 1; set train_cfg.base_batch_size instead')
         optim_wrapper._accumulative_counts = self.accumulate
         optim_wrapper.initialize_count_status(
             self.runner.model, self._iter * self.accumulate, self._max_iters * self.accumulate
@@ -72,7 +78,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
             self._decide_current_val_interval()
             due = self._iter == self._max_iters or self._iter % self.val_interval == 0
             if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
-                self.runner.val_loop.run()
+                self._validate()
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -89,6 +95,12 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         )
         self._iter += 1
 
+    def _validate(self) -> None:
+        # BatchNorm's statistics have moved since the forward pass that last shared them.
+        for buffer in self.runner.model.buffers():
+            broadcast(buffer)
+        self.runner.val_loop.run()
+
     def _seed_step(self) -> None:
         """Random numbers follow from the run's seed, the process and the step, so that a resumed run draws the same."""
         words = np.random.SeedSequence([self.runner.seed, get_rank(), self._iter]).generate_state(2)
@@ -98,8 +110,6 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     def _skip_seen_samples(self) -> None:
         """Winds the sampler forward; only indices are drawn, no sample is read."""
         sampler = self.dataloader.sampler
-        if not isinstance(sampler, InfiniteSampler):
-            raise TypeError(f'resuming needs an InfiniteSampler in train_dataloader, got {type(sampler).__name__}')
         seen = self._iter * self.accumulate * self.dataloader.batch_size
         sampler.indices = islice(sampler._indices_of_rank(), seen, None)
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)

@@ -59,10 +59,14 @@ def check_label_grid(root: str | Path, grid: BEVGrid) -> Path:
     return folder
 
 
+def grid_arguments(grid: BEVGrid) -> str:
+    """Arguments of ``tools/create_data.py`` for a grid."""
+    offset = f' --bev-offset {grid.offset:g}' if grid.offset else ''
+    return '--bev-size {} {} --bev-metres {:g} {:g}'.format(*grid.size, *grid.metres) + offset
+
+
 def _advice(root: Path, grid: BEVGrid) -> str:
-    arguments = '--bev-size {} {}'.format(*grid.size) + ' --bev-metres {:g} {:g}'.format(*grid.metres)
-    if grid.offset:
-        arguments += f' --bev-offset {grid.offset:g}'
+    arguments = grid_arguments(grid)
     tag = root.name.removesuffix('_labels')
     if tag != EXTRA_TAG:
         arguments += f' --extra-tag {tag}'

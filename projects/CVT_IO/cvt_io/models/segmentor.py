@@ -14,7 +14,7 @@ from .layers import Rig
 
 @MODELS.register_module()
 class CVTIOSegmentor(BaseModel):
-    """Camera-only BEV segmentation: six images and their calibration → one map a label group.
+    """Camera-only BEV segmentation: the cameras' images and calibration → one map a label group.
 
     Args:
         backbone: images → features at several scales.

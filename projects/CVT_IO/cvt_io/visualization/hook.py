@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmdet3d.registry import HOOKS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from PIL import Image
 
 from .panels import sample_panel
 
@@ -26,6 +26,7 @@ class CVTIOVisualizationHook(Hook):
         show: whether to open each panel in a window.
         wait_time: seconds a window stays.
         test_out_dir: folder of the panels, below the run's timestamped folder; nothing is written without.
+        **_: what mmdet3d's stock ``test.py`` sets for other tasks.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class CVTIOVisualizationHook(Hook):
         show: bool = False,
         wait_time: float = 2.0,
         test_out_dir: str | None = None,
+        **_: object,
     ) -> None:
         self.draw = draw
         self.interval = interval
@@ -58,11 +60,9 @@ class CVTIOVisualizationHook(Hook):
             self._count += 1
 
     def _output(self, runner: Runner, name: str, picture: np.ndarray) -> None:
-        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         if self.test_out_dir is not None:
             folder = Path(runner.work_dir, runner.timestamp, self.test_out_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(folder / name), bgr)
+            Image.fromarray(picture).save(folder / name)
         if self.show:
-            cv2.imshow('CVT-IO', bgr)
-            cv2.waitKey(max(int(self.wait_time * 1000), 1))
+            runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)

@@ -13,7 +13,7 @@ from ..geometry import BEVGrid
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 121, 167)
 PREDICTED, TRUTH = (86, 180, 233), (240, 228, 66)
-BACKGROUND, INK, FAINT = (24, 26, 32), (235, 235, 235), (90, 94, 104)
+BACKGROUND, ROAD, INK, FAINT = (24, 26, 32), (58, 62, 72), (235, 235, 235), (110, 114, 124)
 
 
 def ground_overlay(
@@ -71,40 +71,41 @@ def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, road
 
 def _road(road: np.ndarray) -> np.ndarray:
     canvas = np.full((*road.shape, 3), BACKGROUND, np.uint8)
-    canvas[road] = (52, 56, 66)
+    canvas[road] = ROAD
     return canvas
 
 
-def panel(cameras: Sequence[np.ndarray], bevs: Sequence[tuple[str, np.ndarray]], title: str) -> np.ndarray:
-    """Lays out cameras (three in a row) on the left and BEV maps on the right.
+def panel(
+    cameras: Sequence[np.ndarray], bevs: Sequence[tuple[str, np.ndarray]], title: str, grid: BEVGrid
+) -> np.ndarray:
+    """Lays out a title, the cameras (three in a row), and the BEV maps with their captions.
 
     Args:
         cameras: each (H, W, 3) uint8 RGB, one size.
         bevs: (caption, (h, w, 3) uint8 RGB).
         title: first line.
+        grid: of the maps.
 
     Returns:
-        (height, width, 3) uint8 RGB.
+        (height, width, 3) uint8 RGB, 1304 pixels wide.
     """
-    gap, header, columns = 8, 30, min(3, len(cameras))
-    width = 420
+    width, gap, line = 424, 8, 28
     height = round(width * cameras[0].shape[0] / cameras[0].shape[1])
-    rows = -(-len(cameras) // columns)
-    side = max(rows * height + (rows - 1) * gap, 380)
-    left = columns * (width + gap) + gap
-    canvas = Image.new('RGB', (left + len(bevs) * (side + gap), header + side + 2 * gap + 22), BACKGROUND)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=16)
+    rows = -(-len(cameras) // 3)
+    top = gap + line + rows * (height + gap)
+    canvas = Image.new('RGB', (3 * (width + gap) + gap, top + width + line), BACKGROUND)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=17)
     draw.text((gap, gap), title, INK, font)
     for i, camera in enumerate(cameras):
-        corner = (gap + i % columns * (width + gap), header + i // columns * (height + gap))
-        canvas.paste(Image.fromarray(cv2.resize(camera, (width, height), interpolation=cv2.INTER_AREA)), corner)
+        corner = (gap + i % 3 * (width + gap), gap + line + i // 3 * (height + gap))
+        canvas.paste(Image.fromarray(cv2.resize(camera, (width, height), interpolation=cv2.INTER_LINEAR)), corner)
     for i, (caption, bev) in enumerate(bevs):
-        scale = side / max(bev.shape[:2])
+        scale = width / max(bev.shape[:2])
         size = (round(bev.shape[1] * scale), round(bev.shape[0] * scale))
-        corner = (left + i * (side + gap), header)
+        corner = (gap + i * (width + gap), top)
         canvas.paste(Image.fromarray(cv2.resize(bev, size, interpolation=cv2.INTER_NEAREST)), corner)
-        _draw_ego(draw, corner[0] + size[0] / 2, corner[1] + size[1] / 2)
-        draw.text((corner[0], header + side + 4), caption, INK, font)
+        _draw_ego(draw, *(corner + scale * grid.pixels_from_ego[:2, 2]))
+        draw.text((corner[0], top + width + 3), caption, INK, font)
     return np.asarray(canvas)
 
 

@@ -14,7 +14,7 @@ from . import painter
 def sample_panel(
     imgs: np.ndarray, sample: Det3DDataSample, group: LabelGroup, channel: int, grid: BEVGrid, threshold: float = 0.5
 ) -> np.ndarray:
-    """Six cameras with the truth and prediction drawn on the ground; BEV truth, probability and errors.
+    """All cameras with the truth and prediction drawn on the ground; BEV truth, probability and errors.
 
     Args:
         imgs: (n, 3, H, W) uint8 RGB.
@@ -29,7 +29,7 @@ def sample_panel(
     """
     classes, visibility = sample.gt_bev.classes.cpu(), sample.gt_bev.visibility.cpu()
     target, keep = group.target(classes).numpy(), group.keep(visibility).numpy()
-    road = classes[list(ROAD)].any(0).numpy()
+    road = (classes[list(ROAD)] != 0).any(0).numpy()
     score = sample.pred_bev.scores[channel].cpu().numpy()
     predicted = score >= threshold
     cameras = []
@@ -43,10 +43,11 @@ def sample_panel(
     return painter.panel(
         cameras,
         [
-            (f'truth: {group.name}', painter.bev_truth(target, keep, road)),
-            ('probability', painter.bev_prediction(score, road)),
-            ('green hit, orange false, pink missed', painter.bev_errors(predicted, target, keep, road)),
+            (f'truth: {group.name}; grey: left out', painter.bev_truth(target, keep, road)),
+            ('prediction: probability', painter.bev_prediction(score, road)),
+            ('green: hit, orange: false, pink: missed', painter.bev_errors(predicted, target, keep, road)),
         ],
         f'{sample.scene_name}  {sample.sample_token[:8]}   IoU@{threshold:.2f} {iou:.2f}   '
-        'on the ground: yellow truth, blue prediction',
+        'on the ground: truth yellow, prediction blue',
+        grid,
     )
