@@ -7,6 +7,7 @@ from pathlib import Path
 # The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmengine.device import get_device
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from projects.CVT_IO.cvt_io.engine import cli
@@ -41,6 +42,8 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
     cli.set_launcher(cfg, args)
+    if args.amp and get_device() == 'cpu':
+        sys.exit('error: --amp needs a GPU')
     if args.amp:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     if args.sync_bn != 'none':

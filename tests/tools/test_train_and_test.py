@@ -17,7 +17,7 @@ STOCK_TOOLS = Path(mmdet3d.__file__).parent / '.mim/tools'
 
 
 def run(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+    environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'DISPLAY')}
     return subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=cwd,
@@ -128,6 +128,7 @@ def test_nothing_prepared_ends_at_once(tool, tmp_path):
     ('words', 'message'),
     [
         (['tools/train.py', 'configs/none.py'], 'configs/none.py'),
+        (['tools/test.py', TOY_CONFIG, 'none.pth', '--show'], '--show needs a display'),
         (['tools/test.py', TOY_CONFIG, 'none.pth'], 'none.pth: no such checkpoint'),
         (['tools/test.py', TOY_CONFIG, 'none.pth', '--out', 'x.txt'], 'x.txt: expected a name that ends in .json'),
     ],
