@@ -89,6 +89,7 @@ def test_control_runs(trained, toy_root, tmp_path):
 def test_stock_tools_run_our_config(trained, toy_root, tmp_path):
     """mmdet3d's own scripts, with the repository on PYTHONPATH; its ``--cfg-options`` do not move ``data_root``."""
     roots = {f'{loader}_dataloader.dataset.data_root': toy_root for loader in ('train', 'val', 'test')}
+    roots |= {f'{loader}_dataloader.persistent_workers': False for loader in ('train', 'val', 'test')}
     words = options(toy_root, **roots, **{'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
     env = dict(PYTHONPATH=str(REPO))
     result = run(STOCK_TOOLS / 'train.py', TOY_CONFIG, '--work-dir', tmp_path, *words, cwd=tmp_path, **env)
