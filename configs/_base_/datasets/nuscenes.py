@@ -12,33 +12,21 @@ pipeline = [
     dict(type='CVTIOLoadBEVLabel'),
     dict(type='CVTIOPackInputs'),
 ]
+dataset = dict(type='CVTIONuScenesDataset', data_root=data_root, bev_grid=bev_grid, pipeline=pipeline)
 train_dataloader = dict(
     batch_size=10,
     num_workers=8,
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='CVTIONuScenesDataset',
-        data_root=data_root,
-        ann_file='cvt_io_infos_train.json',
-        bev_grid=bev_grid,
-        pipeline=pipeline,
-    ),
+    dataset=dict(ann_file='cvt_io_infos_train.json', **dataset),
 )
 val_dataloader = dict(
     batch_size=10,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CVTIONuScenesDataset',
-        data_root=data_root,
-        ann_file='cvt_io_infos_val.json',
-        bev_grid=bev_grid,
-        pipeline=pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file='cvt_io_infos_val.json', test_mode=True, **dataset),
 )
 test_dataloader = val_dataloader
 
