@@ -40,8 +40,9 @@ def ground_overlay(
     cells = np.stack([column, row], -1)[ahead] / inverse_depth[ahead][:, None]
     inside = np.all((cells > -0.5) & (cells < np.array(mask.shape[::-1]) - 0.5), axis=-1)
     cells = np.round(cells[inside]).astype(int)
+    ys, xs = (index[inside] for index in np.nonzero(ahead))
     tinted = np.zeros((height, width), bool)
-    tinted[np.argwhere(ahead)[inside].T[0], np.argwhere(ahead)[inside].T[1]] = mask[cells[:, 1], cells[:, 0]]
+    tinted[ys, xs] = mask[cells[:, 1], cells[:, 0]]
     result = img.copy()
     result[tinted] = (0.45 * img[tinted] + 0.55 * np.asarray(color)).astype(np.uint8)
     return result
