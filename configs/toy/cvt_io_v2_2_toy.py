@@ -1,7 +1,8 @@
 _base_ = ['../cvt_io_v2_2.py']
 
 # The same neck on a procedural world, small enough for two CPU cores: other images, grid, backbone, channels, schedule.
-#   python tools/create_data.py toy --out-dir data/nuscenes-toy --image-size 225 400 --bev-size 48 48 --bev-metres 48 48
+#   python tools/create_data.py toy --version v1.0-trainval --scenes 850 --frames 8 --out-dir data/nuscenes-toy \
+#     --image-size 225 400 --bev-size 48 48 --bev-metres 48 48
 #   python tools/train.py configs/toy/cvt_io_v2_2_toy.py
 data_root = 'data/nuscenes-toy'
 bev_grid = dict(size=(48, 48), metres=(48.0, 48.0))
@@ -12,7 +13,7 @@ pipeline = [
     dict(type='CVTIOPackInputs'),
 ]
 dataset = dict(data_root=data_root, bev_grid=bev_grid, pipeline=pipeline)
-train_dataloader = dict(batch_size=16, num_workers=1, dataset=dataset)
+train_dataloader = dict(batch_size=8, num_workers=1, dataset=dataset)
 val_dataloader = dict(batch_size=16, num_workers=1, dataset=dataset)
 test_dataloader = val_dataloader
 
@@ -22,9 +23,9 @@ model = dict(
     bev_decoder=dict(in_channels=64, channels=(64, 64)),
 )
 
-max_iters = 500
-train_cfg = dict(max_iters=max_iters, val_interval=250, base_batch_size=16)
-auto_scale_lr = dict(base_batch_size=16)
+max_iters = 8000
+train_cfg = dict(max_iters=max_iters, val_interval=1000, base_batch_size=8)
+auto_scale_lr = dict(base_batch_size=8)
 param_scheduler = dict(total_steps=max_iters + 1)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+default_hooks = dict(checkpoint=dict(interval=500))

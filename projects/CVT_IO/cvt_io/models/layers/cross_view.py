@@ -28,7 +28,9 @@ class CrossView(nn.Module):
         self.cross_attend = CrossAttention(dim, **attention)
         self.bottlenecks = nn.Sequential(*(Bottleneck(dim, dim // 4, style='pytorch') for _ in range(bottlenecks)))
 
-    def forward(self, query: Tensor, skip: Tensor, features: Tensor, rig: Rig) -> Tensor:
+    def forward(
+        self, query: Tensor, skip: Tensor, features: Tensor, rig: Rig, centres: Tensor | None = None
+    ) -> Tensor:
         """Reads one scale.
 
         Args:
@@ -36,9 +38,10 @@ class CrossView(nn.Module):
             skip: (b, d, H, W), the grid that is refined.
             features: (b, n, C, h, w).
             rig: calibration of the n cameras.
+            centres: the tokens' embedded camera centres, if at hand.
 
         Returns:
             (b, d, H, W).
         """
-        key, value = self.tokens(features, rig)
+        key, value = self.tokens(features, rig, centres)
         return self.bottlenecks(self.cross_attend(query, key, value, skip))

@@ -31,10 +31,19 @@ class ImageTokens(nn.Module):
         """Embedded camera centres, (b, n, d, 1, 1)."""
         return per_image(self.cam_embed, rig.camera_centres())
 
-    def forward(self, features: Tensor, rig: Rig) -> tuple[Tensor, Tensor]:
-        """Args: features (b, n, C, h, w) and the rig. Returns: key and value, each (b, n, d, h, w)."""
+    def forward(self, features: Tensor, rig: Rig, centres: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Keys and values of all cameras.
+
+        Args:
+            features: (b, n, C, h, w).
+            rig: calibration of the n cameras.
+            centres: :meth:`embed_centres` of the rig, if at hand.
+
+        Returns:
+            key and value, each (b, n, d, h, w).
+        """
         rays = per_image(self.img_embed, rig.pixel_rays(features.shape[-2:]))
-        embedding = unit_channels(rays - self.embed_centres(rig))
+        embedding = unit_channels(rays - (self.embed_centres(rig) if centres is None else centres))
         return embedding + per_image(self.feature_proj, features), per_image(self.feature_linear, features)
 
 

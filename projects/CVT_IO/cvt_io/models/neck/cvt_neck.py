@@ -54,6 +54,6 @@ class CVTIOCrossViewNeck(nn.Module):
         x = self.prior(len(features[0]))
         cross_views = cast(Iterable[CrossView], self.cross_views)
         for position, cross_view, feature in zip(self.positions, cross_views, features, strict=True):
-            query = position(cross_view.tokens.embed_centres(rig)) + x[:, None]
-            x = cross_view(query, x, feature, rig)
+            centres = cross_view.tokens.embed_centres(rig)
+            x = cross_view(position(centres) + x[:, None], x, feature, rig, centres)
         return x

@@ -1,0 +1,1 @@
+"""What is measured of models and runs: counts, speed, curves, the notes' figures."""

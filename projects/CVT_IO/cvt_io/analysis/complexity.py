@@ -1,0 +1,139 @@
+"""Counts parameters and multiply-accumulates, wholly and by the notes' convention.
+
+Both are counted on the *plain* forward pass, in which every attention block projects the queries, keys and values of
+each camera, also those that are the same for all cameras. So the counts say what the architecture asks for, and do not
+depend on how cleverly the model at hand computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..models import CVTIOSegmentor
+from ..models.layers import CrossAttention
+
+_PARTS = ('backbone', 'neck', 'bev_decoder', 'head')
+_NECK_PARTS = ('encode', 'process', 'decode')
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Counts of one forward pass.
+
+    Attributes:
+        params: all parameters.
+        macs: multiply-accumulates of all convolutions and matrix products, attention included.
+        params_notes: parameters by the notes' convention, see :class:`_NotesCounter`.
+        macs_notes: multiply-accumulates by the notes' convention.
+        parts: ``macs`` by part: ``backbone``; ``encode``, ``process`` and ``decode``, or ``neck`` where there are no
+            latents; ``bev_decoder``; ``head``.
+    """
+
+    params: int
+    macs: int
+    params_notes: int
+    macs_notes: int
+    parts: dict[str, int]
+
+
+def count_complexity(model: CVTIOSegmentor, image_size: tuple[int, int], cameras: int = 6) -> Complexity:
+    """Counts a model's cost for one sample, without computing anything.
+
+    Args:
+        model: is left in evaluation mode and without gradients.
+        image_size: (height, width) of the resized, cropped images.
+        cameras: number of images.
+    """
+    model.eval().requires_grad_(False)
+    notes, flops = _NotesCounter(model), FlopCounterMode(display=False)
+    shapes = FakeTensorMode(allow_non_fake_inputs=True)  # tensors of nothing but a shape
+    # The one attention kernel whose products PyTorch's counter sees on every device.
+    with shapes, sdpa_kernel(SDPBackend.MATH), _plain_attention(model), notes.counting(), flops:
+        calibration = dict(intrinsics=torch.empty(1, cameras, 3, 3), cam_from_ego=torch.empty(1, cameras, 4, 4))
+        model(dict(imgs=torch.empty(1, cameras, 3, *image_size), **calibration), mode='tensor')
+    by_module = flops.get_flop_counts()
+    # PyTorch counts an addition and a multiplication as two operations.
+    macs = {name: sum(operations.values()) // 2 for name, operations in by_module.items()}
+    return Complexity(
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=macs['Global'],
+        params_notes=notes.params,
+        macs_notes=notes.macs,
+        parts={name.split('.')[-1]: macs[f'{type(model).__name__}.{name}'] for name in _part_names(model)},
+    )
+
+
+def _part_names(model: nn.Module) -> list[str]:
+    names = []
+    for part in _PARTS:
+        inner = [name for name in _NECK_PARTS if part == 'neck' and hasattr(model.neck, name)]
+        names += [f'neck.{name}' for name in inner] or [part]
+    return names
+
+
+@contextmanager
+def _plain_attention(model: nn.Module) -> Iterator[None]:
+    """Every camera's queries, keys and values are computed, whether or not they differ from the other cameras'."""
+
+    def expand(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        query, key, value, *skip = args
+        cameras = max(query.shape[1], key.shape[1])
+        return (*(x.expand(-1, cameras, -1, -1, -1) for x in (query, key, value)), *skip)
+
+    handles = [m.register_forward_pre_hook(expand) for m in model.modules() if isinstance(m, CrossAttention)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _NotesCounter:
+    """Counts as the notes did, with ``thop`` and its default rules.
+
+    thop knows modules by their exact type. The backbone's convolutions were a padded subclass there and count nothing,
+    whatever they are built of here; neither do bare parameters (latents, BEV prior) and attention products.
+    Normalisations cost 4 operations an input element, bilinear upsampling 11 an output element. A module that is called
+    several times costs as often and has its parameters once.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        in_backbone = set(model.backbone.modules())
+        self._counted = [
+            module
+            for module in model.modules()
+            if type(module) in _NOTES_RULES and (module not in in_backbone or type(module) is nn.BatchNorm2d)
+        ]
+        self.params = sum(parameter.numel() for module in self._counted for parameter in module.parameters())
+        self.macs = 0
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """While it lasts, forward passes add to ``macs``."""
+        handles = [module.register_forward_hook(self._add) for module in self._counted]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _add(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        self.macs += _NOTES_RULES[type(module)](module, args[0], output)
+
+
+_NOTES_RULES: dict[type[nn.Module], Any] = {
+    nn.Conv2d: lambda module, _, output: output.numel() * module.weight[0].numel(),
+    nn.Linear: lambda module, _, output: output.numel() * module.in_features,
+    nn.BatchNorm2d: lambda _, x, __: 4 * x.numel(),
+    nn.LayerNorm: lambda _, x, __: 4 * x.numel(),
+    nn.Upsample: lambda _, __, output: 11 * output.numel(),
+}

@@ -1,0 +1,96 @@
+"""Times models side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from .memory import peak_memory
+
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Measurements of one step.
+
+    Attributes:
+        seconds: of each call, in the order in which they were made.
+        peak_bytes: memory of a call at its peak; ``None`` where it cannot be measured.
+    """
+
+    seconds: list[float]
+    peak_bytes: int | None
+
+    def summary(self, base: Timing) -> dict[str, float | int | None]:
+        """Milliseconds, MiB, and the median over the rounds of the ratio to the base's call in the same round."""
+        low, median, high = np.percentile(self.seconds, [10, 50, 90])
+        return {
+            'median_ms': 1e3 * float(median),
+            'p10_ms': 1e3 * float(low),
+            'p90_ms': 1e3 * float(high),
+            'ratio': float(np.median(np.divide(self.seconds, base.seconds))),
+            'peak_mib': None if self.peak_bytes is None else self.peak_bytes / 2**20,
+            'samples': len(self.seconds),
+        }
+
+
+def time_in_turn(
+    steps: Mapping[str, Callable[[], object]],
+    samples: int,
+    device: torch.device,
+    warm_up: int = WARM_UP,
+    log_interval: int | None = None,
+) -> dict[str, Timing]:
+    """Calls several steps in turn, A B C A B C …, so that a busy moment of the machine hits all alike.
+
+    Args:
+        steps: what to time, by name.
+        samples: rounds that count.
+        device: where the steps compute; a GPU is timed by events.
+        warm_up: calls of each step before, which do not count; one more measures its memory.
+        log_interval: rounds after which the medians so far are printed.
+
+    Returns:
+        by name, ``samples`` measurements each.
+
+    Raises:
+        ValueError: ``samples`` is not positive.
+    """
+    if samples < 1:
+        raise ValueError(f'samples: expected at least 1, got {samples}')
+    clock = _cuda_seconds if device.type == 'cuda' else _seconds
+    peaks = {}
+    for name, step in steps.items():
+        for _ in range(warm_up):
+            step()
+        peaks[name] = peak_memory(step, device)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for done in track(range(1, samples + 1), description='timing', transient=True):
+        for name, step in steps.items():
+            seconds[name].append(clock(step))
+        if log_interval and done % log_interval == 0:
+            medians = ', '.join(f'{name} {1e3 * np.median(taken):.1f} ms' for name, taken in seconds.items())
+            print(f'{done}/{samples}: {medians}', flush=True)
+    return {name: Timing(seconds[name], peaks[name]) for name in steps}
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def _cuda_seconds(step: Callable[[], object]) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    step()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3

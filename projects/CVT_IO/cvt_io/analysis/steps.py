@@ -1,0 +1,63 @@
+"""What a benchmark times: a forward pass, a training step."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+
+from ..engine.config import build_model
+from ..engine.weights import load_weights
+from ..models import CVTIOSegmentor
+
+
+def prepare_model(cfg: Config, checkpoint: str | None, device: torch.device) -> CVTIOSegmentor:
+    """A config's model on a device, with random weights unless there is a checkpoint."""
+    model = build_model(cfg)
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    return model.to(device)
+
+
+def inference_step(
+    model: CVTIOSegmentor, batches: Sequence[dict], device: torch.device, amp: bool = False, fuse: bool = False
+) -> Callable[[], torch.Tensor]:
+    """One forward pass, from normalised images to logits, of the batches in turn.
+
+    Args:
+        model: on the device; changed in place by ``fuse``.
+        batches: of the data loader.
+        device: where to compute.
+        amp: automatic mixed precision, float16 on a GPU and bfloat16 on a CPU.
+        fuse: fold BatchNorms into the convolutions before them.
+    """
+    model.eval()
+    if fuse:
+        model = fuse_conv_bn(model)
+    inputs = itertools.cycle([model.data_preprocessor(batch)['inputs'] for batch in batches])
+
+    @torch.inference_mode()
+    def step() -> torch.Tensor:
+        with torch.autocast(device.type, enabled=amp):
+            return model.bev_logits(**next(inputs))
+
+    return step
+
+
+def training_step(model: CVTIOSegmentor, cfg: Config, batch: dict, amp: bool = False) -> Callable[[], dict]:
+    """One optimizer step on a batch: preprocessing, forward, losses, backward, clipping, update.
+
+    Args:
+        model: on its device.
+        cfg: its config, whose optimizer is used.
+        batch: of the data loader.
+        amp: automatic mixed precision; needs a GPU.
+    """
+    model.train()
+    wrapper = dict(cfg.optim_wrapper, type='AmpOptimWrapper' if amp else cfg.optim_wrapper.type)
+    optim_wrapper = build_optim_wrapper(model, wrapper)
+    return lambda: model.train_step(batch, optim_wrapper)

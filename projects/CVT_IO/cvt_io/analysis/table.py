@@ -1,0 +1,125 @@
+"""The notes' table beside our own figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..labels.errors import DataError
+from .complexity import Complexity
+from .notes import NotesRow, notes_table
+
+IOU_KEY = 'vehicle/IoU@0.50'
+BASE = 'cvt'
+NOTHING = NotesRow(None, None, None, None)
+_MISSING = '–'
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model.
+
+    Attributes:
+        config: name of the config.
+        complexity: counts of one forward pass.
+        iou: vehicle IoU@0.50 that was measured here, if it was.
+        cost: summary of the timings (``Timing.summary``), if they were made.
+    """
+
+    config: str
+    complexity: Complexity
+    iou: float | None = None
+    cost: Mapping[str, float | int | None] | None = None
+
+    @property
+    def notes(self) -> NotesRow:
+        """What the notes say of it."""
+        return notes_table().get(self.config, NOTHING)
+
+    def notes_ratio(self) -> float | None:
+        """Cost-Time of the notes, relative to their baseline."""
+        base, own = notes_table()[BASE].cost_ms, self.notes.cost_ms
+        return own / base if own and base else None
+
+
+def read_result(folder: Path | None, config: str) -> float | None:
+    """IoU of ``<folder>/<config>.json``, a file of ``tools/test.py --out``; ``None`` if there is none.
+
+    Raises:
+        DataError: the file is something else.
+    """
+    path = folder / f'{config}.json' if folder else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        return float(json.loads(path.read_text())[IOU_KEY])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f'{path}: expected metrics of tools/test.py --out with {IOU_KEY!r}, found {error!r}') from error
+
+
+HEADER = (
+    ('config', '---'),
+    ('IoU@0.50, notes', '--:'),
+    ('ours', '--:'),
+    ('Params, notes', '--:'),
+    ('ours, their way', '--:'),
+    ('all', '--:'),
+    ('FLOPs, notes', '--:'),
+    ('ours, their way', '--:'),
+    ('all MACs', '--:'),
+    ('Cost-Time, notes', '--:'),
+    ('of cvt', '--:'),
+    ('ours', '--:'),
+    ('of cvt', '--:'),
+)
+
+
+def markdown(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
+    """The table, and below it what its columns are and where the times were taken."""
+    lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*zip(*HEADER, strict=True), *map(_cells, rows))]
+    lines += [
+        '',
+        "*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: our "
+        "models counted by the notes' convention, which leaves out the backbone's convolutions and the attention "
+        'products; *all*: everything. FLOPs are multiply-accumulates.',
+    ]
+    if machine is not None:
+        lines.append(f'Cost-Time, ours: {mode}; medians, ratios call by call; {machine}.')
+    return '\n'.join(lines) + '\n'
+
+
+def _cells(row: Row) -> list[str]:
+    notes, count, cost = row.notes, row.complexity, row.cost
+    return [
+        row.config,
+        _show(notes.iou, '{:.3g}'),
+        _show(row.iou, '{:.3f}', 'not measured'),
+        _show(notes.params_k, '{:.2f}K'),
+        f'{count.params_notes:,}',
+        f'{count.params:,}',
+        _show(notes.gflops, '{:.4g}G'),
+        f'{count.macs_notes / 1e9:.4f}G',
+        f'{count.macs / 1e9:.3f}G',
+        _show(notes.cost_ms, '{:.4g}ms'),
+        _show(row.notes_ratio(), '{:.3f}'),
+        _show(cost and cost['median_ms'], '{:.0f}ms', 'not measured'),
+        _show(cost and cost['ratio'], '{:.3f}', 'not measured'),
+    ]
+
+
+def _show(value: object, form: str, missing: str = _MISSING) -> str:
+    return missing if value is None else form.format(value)
+
+
+def to_json(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
+    """The same figures, unrounded."""
+    models = {
+        row.config: dict(
+            notes=asdict(row.notes) | dict(cost_ratio=row.notes_ratio()),
+            ours=dict(iou_050=row.iou, **asdict(row.complexity), cost=row.cost and dict(row.cost)),
+        )
+        for row in rows
+    }
+    return json.dumps(dict(machine=machine, mode=mode, models=models), indent=2) + '\n'

@@ -1,0 +1,130 @@
+#!/usr/bin/env python
+"""Times models: ``python tools/analysis_tools/benchmark.py configs/cvt_io_v2_2.py --vs configs/cvt.py``."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from rich.console import Console
+from rich.table import Table
+
+from projects.CVT_IO.cvt_io.analysis.inputs import random_batch, test_batches
+from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, Timing, time_in_turn
+from projects.CVT_IO.cvt_io.analysis.loader import time_loader
+from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
+from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Latency of one forward pass, from normalised images to logits: median, 10th and 90th percentile, '
+        'peak memory. Or of a training step (--train), or the throughput of the data loader (--loader).'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='its checkpoint (default: random weights, which cost the same)')
+    parser.add_argument(
+        '--vs',
+        nargs='+',
+        default=[],
+        metavar='CONFIG',
+        help='time these too, in turn with the first (A B A B …); ratios are to the first of these, call by call',
+    )
+    parser.add_argument('--samples', type=cli.positive_int, default=50, help='timed calls of each (default: 50)')
+    parser.add_argument('--warm-up', type=cli.positive_int, default=WARM_UP, help='calls before (default: %(default)s)')
+    parser.add_argument('--log-interval', type=cli.positive_int, metavar='N', help='print medians after every N calls')
+    parser.add_argument('--batch-size', type=cli.positive_int, default=1, help='frames a call (default: 1)')
+    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions')
+    parser.add_argument('--data', action='store_true', help='frames of the test set instead of noise')
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument('--train', action='store_true', help='time a training step')
+    mode.add_argument('--loader', action='store_true', help="time the config's training data loader alone")
+    cli.add_cfg_options(parser)
+    args = parser.parse_args()
+    if args.train and (args.fuse_conv_bn or args.data):
+        parser.error('--fuse-conv-bn and --data have no meaning with --train')
+    if args.train and args.amp and not args.device.startswith('cuda'):
+        parser.error('--train --amp needs a GPU')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    device = require_device(args.device)
+    cfgs = {Path(path).stem: load_config(path, args.cfg_options) for path in [args.config, *args.vs]}
+    if len(cfgs) <= len(args.vs):
+        sys.exit('error: --vs: expected configs of different names')
+    result: dict = dict(machine=describe_machine(device))
+    if args.loader:
+        cfg = cfgs[Path(args.config).stem]
+        require_data(cfg, 'train_dataloader')
+        result |= dict(mode='data loader') | time_loader(cfg, args.samples, args.warm_up)
+        print(f'{result["machine"]}: {result["images_per_second"]:.1f} images a second', end=' ')
+        print(f'({result["num_workers"]} workers, {result["median_ms"]:.1f} ms a batch of {result["batch_size"]})')
+    else:
+        checkpoints = [args.checkpoint, *[None] * len(args.vs)]
+        steps = {
+            name: make_step(cfg, checkpoint, device, args)
+            for (name, cfg), checkpoint in zip(cfgs.items(), checkpoints, strict=True)
+        }
+        timings = time_in_turn(steps, args.samples, device, args.warm_up, args.log_interval)
+        base = Path(args.vs[0]).stem if args.vs else Path(args.config).stem
+        summaries = {name: timing.summary(timings[base]) for name, timing in timings.items()}
+        result |= dict(mode=mode_of(args), base=base, models=summaries, seconds=seconds_of(timings))
+        print_table(summaries, base, f'{result["mode"]}; {result["machine"]}')
+    if args.out:
+        write_atomic(args.out, (json.dumps(result, indent=2) + '\n').encode())
+
+
+def make_step(
+    cfg: Config, checkpoint: str | None, device: torch.device, args: argparse.Namespace
+) -> Callable[[], object]:
+    """What is timed of a config."""
+    if args.data:
+        require_data(cfg, 'test_dataloader')
+    model = prepare_model(cfg, checkpoint, device)
+    if args.train:
+        return training_step(model, cfg, random_batch(cfg, args.batch_size), args.amp)
+    batches = test_batches(cfg, args.batch_size) if args.data else [random_batch(cfg, args.batch_size)]
+    return inference_step(model, batches, device, args.amp, args.fuse_conv_bn)
+
+
+def mode_of(args: argparse.Namespace) -> str:
+    """What was timed, in words."""
+    words = ['training step' if args.train else 'forward', f'batch {args.batch_size}']
+    words += [word for word, on in (('amp', args.amp), ('BatchNorms folded', args.fuse_conv_bn)) if on]
+    return ', '.join(words)
+
+
+def seconds_of(timings: dict[str, Timing]) -> dict[str, list[float]]:
+    """All measurements, for a reader's own statistics."""
+    return {name: timing.seconds for name, timing in timings.items()}
+
+
+def print_table(summaries: dict[str, dict], base: str, title: str) -> None:
+    """Prints the summaries."""
+    table = Table('model', title=title, title_justify='left')
+    for column in ('median ms', 'p10', 'p90', f'of {base}', 'peak MiB'):
+        table.add_column(column, justify='right')
+    for name, row in summaries.items():
+        peak = 'not known' if row['peak_mib'] is None else f'{row["peak_mib"]:.0f}'
+        times = (f'{row[key]:.1f}' for key in ('median_ms', 'p10_ms', 'p90_ms'))
+        table.add_row(name, *times, f'{row["ratio"]:.3f}', peak)
+    Console(width=120).print(table)
+
+
+if __name__ == '__main__':
+    cli.run(main)

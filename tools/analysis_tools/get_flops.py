@@ -1,0 +1,76 @@
+#!/usr/bin/env python
+"""Counts parameters and multiply-accumulates: ``python tools/analysis_tools/get_flops.py configs/cvt_io_v2_2.py``."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from rich.console import Console
+from rich.table import Table
+
+from projects.CVT_IO.cvt_io.analysis.complexity import Complexity, count_complexity
+from projects.CVT_IO.cvt_io.analysis.inputs import CAMERAS, image_size
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+
+EXPLANATIONS = {
+    'params': 'all parameters of the model',
+    'macs': 'all multiply-accumulates of one forward: convolutions and matrix products, attention included',
+    'params_notes': "the original notes' convention (thop): no convolutions of the backbone, no bare parameters",
+    'macs_notes': "the notes' convention: as above; no attention products; normalisations 4, upsampling 11 an element",
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Count a model's parameters and the multiply-accumulates of one forward pass at batch 1.",
+        epilog='Nothing is computed: the counts follow from the shapes alone, and no GPU or data set is needed.',
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--shape', type=int, nargs=2, metavar=('H', 'W'), help="size of the images (default: the test pipeline's)"
+    )
+    parser.add_argument('--cameras', type=int, default=CAMERAS, help='number of images (default: %(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the counts to this file')
+    cli.add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    size = tuple(args.shape) if args.shape else image_size(cfg)
+    if min(*size, args.cameras) < 1:
+        sys.exit(f'error: expected positive numbers, got --shape {size[0]} {size[1]} --cameras {args.cameras}')
+    complexity = count_complexity(build_model(cfg), size, args.cameras)
+    report(complexity, f'{args.config}: {args.cameras} images of {size[0]}×{size[1]}')
+    if args.out:
+        write_atomic(args.out, (json.dumps(asdict(complexity), indent=2) + '\n').encode())
+
+
+def report(complexity: Complexity, title: str) -> None:
+    """Prints the counts, each with its meaning."""
+    counts = Table(title=title, title_justify='left')
+    counts.add_column('figure')
+    counts.add_column('count', justify='right')
+    counts.add_column('meaning')
+    for name, meaning in EXPLANATIONS.items():
+        counts.add_row(name, f'{getattr(complexity, name):,}', meaning)
+    parts = Table(title='macs by part', title_justify='left')
+    parts.add_column('part')
+    parts.add_column('count', justify='right')
+    parts.add_column('share', justify='right')
+    for name, macs in complexity.parts.items():
+        parts.add_row(name, f'{macs:,}', f'{macs / complexity.macs:.1%}')
+    console = Console(width=140)
+    console.print(counts, parts)
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,77 @@
+#!/usr/bin/env python
+"""Makes the notes' table again, with our figures beside it: ``python tools/analysis_tools/model_table.py``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO))
+
+from mmengine.device import get_device
+
+from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity
+from projects.CVT_IO.cvt_io.analysis.inputs import image_size, random_batch
+from projects.CVT_IO.cvt_io.analysis.latency import time_in_turn
+from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
+from projects.CVT_IO.cvt_io.analysis.notes import notes_table
+from projects.CVT_IO.cvt_io.analysis.steps import inference_step
+from projects.CVT_IO.cvt_io.analysis.table import BASE, Row, markdown, read_result, to_json
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="The original notes' table of eleven models by IoU, Params, FLOPs and Cost-Time, beside ours: "
+        'counted and timed here, IoU as tools/test.py measured it.'
+    )
+    parser.add_argument(
+        '--configs',
+        nargs='+',
+        default=[str(REPO / 'configs' / f'{name}.py') for name in notes_table()],
+        metavar='CONFIG',
+        help="rows of the table (default: the notes' eleven); ratios are to cvt if it is among them, else to the first",
+    )
+    parser.add_argument(
+        '--results', type=Path, metavar='DIR', help='IoU: files DIR/<config name>.json of tools/test.py --out'
+    )
+    parser.add_argument('--samples', type=cli.positive_int, default=15, help='timed calls (default: %(default)s)')
+    parser.add_argument('--no-timing', action='store_true', help='leave our times out')
+    parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions while timing')
+    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table here, and FILE.json beside it')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out and args.out.suffix != '.md':
+        sys.exit(f'error: --out {args.out}: expected a name that ends in .md')
+    if args.results and not args.results.is_dir():
+        sys.exit(f'error: --results {args.results}: no such folder')
+    device = require_device(args.device)
+    rows, steps = {}, {}
+    for path in args.configs:
+        name, cfg = Path(path).stem, load_config(path)
+        model = build_model(cfg)
+        rows[name] = Row(name, count_complexity(model, image_size(cfg)), read_result(args.results, name))
+        steps[name] = inference_step(model.to(device), [random_batch(cfg, 1)], device, fuse=args.fuse_conv_bn)
+    machine = mode = None
+    if not args.no_timing:
+        machine = describe_machine(device)
+        mode = 'one forward pass, batch 1' + (', BatchNorms folded' if args.fuse_conv_bn else '')
+        timings = time_in_turn(steps, args.samples, device)
+        base = timings[BASE if BASE in timings else next(iter(timings))]
+        rows = {name: Row(name, r.complexity, r.iou, timings[name].summary(base)) for name, r in rows.items()}
+    table = markdown([*rows.values()], machine, mode)
+    print(table, end='')
+    if args.out:
+        write_atomic(args.out, table.encode())
+        write_atomic(args.out.with_suffix('.json'), to_json([*rows.values()], machine, mode).encode())
+
+
+if __name__ == '__main__':
+    cli.run(main)
