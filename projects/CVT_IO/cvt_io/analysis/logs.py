@@ -1,0 +1,154 @@
+"""Reads the logs that mmengine leaves of a run: JSON lines in ``<work folder>/<timestamp>/vis_data/``.
+
+A training row is ``{"lr": …, "loss": …, "time": …, "iter": 50, "step": 50}``, a validation row
+``{"vehicle/IoU@0.50": …, "time": …, "step": 1407}``; ``time`` and ``data_time`` are in both, so the two are kept apart.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..labels.errors import DataError
+
+Rows = dict[int, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The log of a run, from its first start to its last.
+
+    Attributes:
+        name: the path it was read from.
+        training: training rows by step, ascending.
+        validation: validation rows by step, ascending.
+        starts: the first training step that each start of the run logged; a resumed run has several.
+        config: where mmengine dumps the config of the last start; it may be missing.
+    """
+
+    name: str
+    training: Rows
+    validation: Rows
+    starts: list[int]
+    config: Path
+
+    def curve(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps (n,) int and values (n,) float of a key, of training rows if they have it.
+
+        Raises a ``DataError`` that lists the keys if the log has no such one.
+        """
+        for rows in (self.training, self.validation):
+            steps = [step for step, row in rows.items() if key in row]
+            if steps:
+                return np.array(steps), np.array([rows[step][key] for step in steps])
+        raise DataError(f'{self.name}: no key {key!r}, expected one of {", ".join(sorted(self.keys()))}')
+
+    def keys(self) -> set[str]:
+        """All keys but the counters."""
+        return {key for rows in (self.training, self.validation) for row in rows.values() for key in row} - _COUNTERS
+
+    def samples_per_step(self) -> int | None:
+        """``train_cfg.base_batch_size`` of the dumped config, which is not executed; ``None`` if it does not say."""
+        if not self.config.is_file():
+            return None
+        try:
+            settings = _train_cfg(ast.parse(self.config.read_text()))
+        except (SyntaxError, ValueError):
+            return None
+        batch = settings.get('base_batch_size')
+        return batch if isinstance(batch, int) and batch > 0 else None
+
+
+_COUNTERS = {'step', 'iter', 'epoch'}
+
+
+def read_run(path: str | Path) -> Run:
+    """Reads a run from a log file, or from a work folder with the logs of all its starts.
+
+    What a resumed run repeats replaces what was there: a start discards the rows of earlier ones from its own first
+    step on, because the weights that they tell of are gone. A last line cut short by a kill is left out. Where
+    validations are counted in epochs, they stand at the last training step before them.
+    """
+    files = _log_files(Path(path))
+    training: Rows = {}
+    validation: Rows = {}
+    starts: list[int] = []
+    for file in files:
+        rows = _place(_read_rows(file))
+        if not rows:
+            continue
+        first = min(step for step, _ in rows)
+        starts = [start for start in starts if start < first]
+        starts += [step for step, row in rows if 'iter' in row][:1]
+        training, validation = ({step: kept[step] for step in kept if step < first} for kept in (training, validation))
+        for step, row in rows:
+            (training if 'iter' in row else validation).setdefault(step, {}).update(row)
+    if not training and not validation:
+        raise DataError(f'{path}: expected JSON lines with a step, as mmengine logs them, found none')
+    return Run(str(path), _ascending(training), _ascending(validation), starts, files[-1].with_name('config.py'))
+
+
+def _log_files(path: Path) -> list[Path]:
+    """The log of each start, oldest first; mmengine names their folders by time."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f'{path}: no such log file or work folder')
+    folders = sorted([*path.glob('*/vis_data'), *path.glob('vis_data')]) or [path]
+    # scalars.json holds the same rows once more.
+    files = [file for folder in folders for file in sorted(folder.glob('[0-9]*.json')) or folder.glob('scalars.json')]
+    if not files:
+        raise DataError(f'{path}: expected logs as <timestamp>/vis_data/<timestamp>.json below it, found none')
+    return files
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    """Rows with a step, numbers only; Python's JSON reads NaN and Infinity."""
+    rows = []
+    lines = path.read_text(errors='replace').splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line) if line.strip() else {}
+        except json.JSONDecodeError:
+            if number == len(lines) > 1:
+                break
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(
+                f'{path}, line {number}: expected a JSON object, as mmengine logs them, found {line[:40]!r}'
+            )
+        if type(row.get('step')) is int:
+            rows.append({key: value for key, value in row.items() if type(value) in (int, float)})
+    return rows
+
+
+def _place(rows: Iterable[dict[str, float]]) -> list[tuple[int, dict[str, float]]]:
+    """(step, row); a validation of an epoch-based run goes to the last training step before it."""
+    placed = []
+    trained, by_epoch = 0, False
+    for row in rows:
+        step = int(row['step'])
+        if 'iter' in row:
+            trained, by_epoch = step, 'epoch' in row
+        elif by_epoch:
+            step = max(step, trained)
+        placed.append((step, row))
+    return placed
+
+
+def _ascending(rows: Rows) -> Rows:
+    return dict(sorted(rows.items()))
+
+
+def _train_cfg(module: ast.Module) -> dict[str, object]:
+    """The plain values of ``train_cfg = dict(…)``."""
+    for node in module.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id='train_cfg')], value=ast.Call(keywords=keywords)):
+                return {k.arg: k.value.value for k in keywords if k.arg and isinstance(k.value, ast.Constant)}
+    return {}

@@ -1,0 +1,120 @@
+"""The log tool as a user runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from projects.CVT_IO.cvt_io.engine import cli
+from tests.analysis.run_logs import notes_rows, training_row, write_log
+from tests.tiny import REPO
+
+TOOL = REPO / 'tools/analysis_tools/analyze_logs.py'
+
+
+@pytest.fixture(scope='module')
+def work_dir(tmp_path_factory) -> Path:
+    """A run like the notes' v2_1, to step 30,000."""
+    folder = tmp_path_factory.mktemp('work') / 'my_run'
+    write_log(folder, notes_rows('cvt_io_v2_1', until=30_000))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('analyze_logs', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def call(tool, monkeypatch):
+    """Runs the tool in this process; returns what it exits with (``None`` if all went well)."""
+
+    def run(*words: object) -> object:
+        monkeypatch.setattr(sys, 'argv', ['analyze_logs.py', *map(str, words)])
+        monkeypatch.delenv('DISPLAY', raising=False)
+        try:
+            cli.run(tool.main)
+        except SystemExit as stop:
+            return stop.code
+        return None
+
+    return run
+
+
+def test_compare_from_the_command_line(work_dir, tmp_path):
+    result = subprocess.run(
+        [sys.executable, TOOL, 'compare', work_dir, '--to', 'cvt_io_v2_1', '--out', 'c.png', '--out-json', 'c.json'],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'DISPLAY')},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert f'{work_dir}: level with cvt_io_v2_1 at step 29,547' in result.stdout
+    assert Image.open(tmp_path / 'c.png').size == (1400, 1050)
+    data = json.loads((tmp_path / 'c.json').read_text())
+    assert (data['verdict'], data['step'], len(data['validation']), len(data['training'])) == ('level', 29_547, 21, 60)
+
+
+def test_plot_curve(call, work_dir, tmp_path):
+    out = tmp_path / 'curves.png'
+    keys = ['loss', 'vehicle/IoU@0.50']
+    assert (
+        call('plot_curve', work_dir, '--keys', *keys, '--legend', 'x', 'y', '--smooth', 5, '--title', 't', '--out', out)
+        is None
+    )
+    assert Image.open(out).size == (1400, 1050) and out.stat().st_size > 20_000
+
+
+def test_cal_train_time(call, tmp_path, capsys):
+    times = {50: 2.0, 100: 0.4, 150: 0.6}
+    log = write_log(tmp_path, [training_row(step, time=time) for step, time in times.items()])
+    assert call('cal_train_time', log) is None
+    # Without the first row: mean 0.5. All of it: 50 · 3.0 s = 2.5 minutes.
+    assert capsys.readouterr().out.splitlines() == [
+        f'----- {log} -----',
+        'time of a step: mean 0.5000 s, median 0.5000 s, std 0.1000 s',
+        'slowest stretch: steps 101 to 150, 0.6000 s a step',
+        'fastest stretch: steps 51 to 100, 0.4000 s a step',
+        'training time of steps 1 to 150: 0:02:30, validations not counted',
+        '',
+    ]
+    assert call('cal_train_time', log, '--include-outliers') is None
+    assert 'mean 1.0000 s' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['plot_curve', 'LOG', '--keys', 'mAP', '--out', 'x.png'], "no key 'mAP', expected one of data_time, loss, "),
+        (['plot_curve', 'LOG', '--style', 'baroque', '--out', 'x.png'], '--style baroque: expected one of '),
+        (['plot_curve', 'LOG', '--smooth', '0', '--out', 'x.png'], '--smooth 0: expected 1 or more'),
+        (['plot_curve', 'LOG', '--backend', 'easel'], '--backend easel: '),
+        (['plot_curve', 'LOG', '--backend', 'agg'], 'no display to show the figure; --out writes it to a file'),
+        (['plot_curve', 'nowhere'], 'nowhere: no such log file or work folder'),
+        (['compare', 'LOG', '--to', 'cvt_io_v2_1', '--out-json', 'x.txt'], 'expected a name that ends in .json'),
+        (['compare', 'LOG', '--to', 'cvt_io_v2_1', '--samples-per-step', '-1'], '-1: expected 1 or more'),
+        (['cal_train_time', 'nowhere'], 'nowhere: no such log file or work folder'),
+    ],
+)
+def test_errors_are_one_line(call, work_dir, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    error = call(*(work_dir if word == 'LOG' else word for word in words))
+    assert error.startswith('error: ') and message in error and '\n' not in error
+    assert not [*tmp_path.iterdir()]
+
+
+def test_unlogged_run_of_the_notes_is_refused(call, work_dir, capsys):
+    assert call('compare', work_dir, '--to', 'cvt') == 2
+    assert "invalid choice: 'cvt'" in capsys.readouterr().err

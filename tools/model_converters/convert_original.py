@@ -1,0 +1,46 @@
+#!/usr/bin/env python
+"""Converts a checkpoint of the original PyTorch Lightning code: ``convert_original.py IN.ckpt OUT.pth --config …``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from projects.CVT_IO.cvt_io import __version__
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
+from projects.CVT_IO.cvt_io.labels.classes import CLASSES
+from projects.CVT_IO.cvt_io.zoo.original import convert_original
+from projects.CVT_IO.cvt_io.zoo.publish import publish
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Turn a PyTorch Lightning checkpoint of the Cross-View Transformer or of the original CVT-IO runs '
+        'into one of this plug-in. Only tensors and plain containers are built of what the file holds; a key or shape '
+        'that is left over on either side is an error.'
+    )
+    parser.add_argument('in_file', type=Path, help='the original checkpoint')
+    parser.add_argument('out_file', type=Path, help='file to write')
+    parser.add_argument('--config', required=True, help='config of the model, for example configs/cvt.py')
+    cli.add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    state = convert_original(args.in_file, build_model(cfg))
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        print(f'warning: {len(broken)} tensors hold NaN or infinity, the first of them {broken[0]}', file=sys.stderr)
+    meta = dict(
+        version=__version__, cfg=cfg.pretty_text, dataset_meta=dict(classes=CLASSES), converted_from=args.in_file.name
+    )
+    print(publish(args.out_file, state, meta, hash_in_name=False))
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,35 @@
+#!/usr/bin/env python
+"""Strips a checkpoint for publication: ``python tools/model_converters/publish_model.py IN.pth OUT.pth``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The tool imports `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from projects.CVT_IO.cvt_io import __version__
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.weights import read_checkpoint
+from projects.CVT_IO.cvt_io.zoo.publish import publish
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Keep a checkpoint's weights and what they are (config, class names, version), drop optimizer, "
+        "schedule, logs and everything else, and put the first eight digits of the file's SHA-256 into its name.",
+        epilog='cvt_io_v2_depth.pth becomes cvt_io_v2_depth-1a2b3c4d.pth. `tools/model_zoo.py verify` checks such names.',
+    )
+    parser.add_argument('in_file', type=Path, help='checkpoint of a training')
+    parser.add_argument('out_file', type=Path, help='file to write, without the digits')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    checkpoint = read_checkpoint(args.in_file)
+    print(publish(args.out_file, checkpoint['state_dict'], dict(checkpoint['meta'], version=__version__)))
+
+
+if __name__ == '__main__':
+    cli.run(main)
