@@ -10,9 +10,7 @@ import torch
 from projects.CVT_IO.cvt_io.zoo.publish import publish
 
 STATE = {'w': torch.arange(4.0), 'bn.num_batches_tracked': torch.tensor(3)}
-META = dict(
-    version='1.2', cfg='a = 1', dataset_meta=dict(classes=('car',)), seed=2022, experiment_name='x', hook_msgs={}, iter=5
-)  # fmt: skip
+META = dict(version='1.2', cfg='a = 1', dataset_meta=dict(classes=('car',)), seed=2022, hook_msgs={}, iter=5)
 
 
 @pytest.mark.parametrize('name', ['cvt_io_v2_depth', 'path.pth.tar', 'cvt_v1.5', 'pth', 'tht'])

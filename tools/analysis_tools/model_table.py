@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 # The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.device import get_device
 
@@ -22,6 +21,8 @@ from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
 from projects.CVT_IO.cvt_io.labels.io import write_atomic
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -31,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--configs',
         nargs='+',
-        default=[str(REPO / 'configs' / f'{name}.py') for name in notes_table()],
+        default=[str(CONFIGS / f'{name}.py') for name in notes_table()],
         metavar='CONFIG',
         help="rows of the table (default: the notes' eleven); ratios are to cvt if it is among them, else to the first",
     )

@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Keep a checkpoint's weights and what they are (config, class names, version), drop optimizer, "
         "schedule, logs and everything else, and put the first eight digits of the file's SHA-256 into its name.",
-        epilog='cvt_io_v2_depth.pth becomes cvt_io_v2_depth-1a2b3c4d.pth. `tools/model_zoo.py verify` checks such names.',
+        epilog='So cvt_io_v2_depth.pth becomes cvt_io_v2_depth-1a2b3c4d.pth. tools/model_zoo.py verify checks it.',
     )
     parser.add_argument('in_file', type=Path, help='checkpoint of a training')
     parser.add_argument('out_file', type=Path, help='file to write, without the digits')

@@ -81,7 +81,7 @@ def markdown(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
     lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*zip(*HEADER, strict=True), *map(_cells, rows))]
     lines += [
         '',
-        "*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: our "
+        '*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: our '
         "models counted by the notes' convention, which leaves out the backbone's convolutions and the attention "
         'products; *all*: everything. FLOPs are multiply-accumulates.',
     ]

@@ -1,7 +1,7 @@
 """The one place where pickles of foreign origin are read: nothing of theirs is imported, called or built.
 
-A pickle is a program that names the classes and functions it wants called. Here a name on the allow-list stands for what
-the list says; every other name stands for :class:`Inert`, whatever it is in the real world.
+A pickle is a program that names the classes and functions it wants called. Here a name on the allow-list stands for
+what the list says; every other name stands for :class:`Inert`, whatever it is in the real world.
 """
 
 from __future__ import annotations

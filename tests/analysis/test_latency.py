@@ -1,0 +1,80 @@
+"""Timing with a clock of our own."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+
+import pytest
+import torch
+
+from projects.CVT_IO.cvt_io.analysis import latency
+from projects.CVT_IO.cvt_io.analysis.latency import Timing, time_in_turn
+from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
+from projects.CVT_IO.cvt_io.analysis.memory import peak_memory
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+
+CPU = torch.device('cpu')
+
+
+def test_steps_run_in_turn_after_warm_up(monkeypatch):
+    calls = []
+    monkeypatch.setattr(latency, 'peak_memory', lambda step, device: step() or 7)
+    steps = {name: lambda name=name: calls.append(name) for name in 'ab'}
+    timings = time_in_turn(steps, samples=3, device=CPU, warm_up=2)
+    assert ''.join(calls) == 'aaabbbababab'  # two to warm up and one for the memory; then in turn
+    assert [len(timing.seconds) for timing in timings.values()] == [3, 3]
+    assert timings['a'].peak_bytes == 7
+
+
+def test_seconds_are_those_of_the_clock(monkeypatch):
+    """Each reading is one second later than the step before it was long: 1 + 0 s, 1 + 1 s …"""
+    now = itertools.count()
+    monkeypatch.setattr(latency.time, 'perf_counter', lambda: next(now))
+    timing = time_in_turn({'a': lambda: next(now)}, samples=4, device=CPU)['a']
+    assert timing.seconds == [2, 2, 2, 2]
+
+
+def test_a_sleep_takes_its_time():
+    timing = time_in_turn({'a': lambda: time.sleep(0.02)}, samples=3, device=CPU, warm_up=1)['a']
+    assert min(timing.seconds) >= 0.02
+
+
+def test_summary_by_hand():
+    """Ratios are taken pair by pair: 1/2, 2/1, 6/4, of which the median is 1.5; that of the medians would be 1."""
+    own, base = Timing([1.0, 2.0, 6.0], 3 * 2**20), Timing([2.0, 1.0, 4.0], None)
+    summary = own.summary(base)
+    assert summary['median_ms'] == 2000 and summary['samples'] == 3 and summary['peak_mib'] == 3
+    assert summary['p10_ms'] == pytest.approx(1200) and summary['p90_ms'] == pytest.approx(5200)
+    assert summary['ratio'] == 1.5
+    assert base.summary(base)['ratio'] == 1 and base.summary(base)['peak_mib'] is None
+
+
+def test_medians_are_printed_on_the_way(capsys):
+    time_in_turn({'a': lambda: None}, samples=5, device=CPU, log_interval=2)
+    assert [line.split(':')[0] for line in capsys.readouterr().out.splitlines() if 'a ' in line] == ['2/5', '4/5']
+
+
+def test_no_samples():
+    with pytest.raises(ValueError, match='samples: expected at least 1, got 0'):
+        time_in_turn({}, samples=0, device=CPU)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the peak of resident memory is known on Linux only')
+def test_peak_memory_counts_what_a_call_used_and_freed():
+    def step(mib: int) -> None:
+        torch.ones(mib * 2**18)
+
+    step(1)
+    for mib in (40, 160):
+        assert peak_memory(lambda mib=mib: step(mib), CPU) / 2**20 == pytest.approx(mib, rel=0.1)
+
+
+def test_machine_and_devices():
+    assert f'PyTorch {torch.__version__.split("+")[0]}' in describe_machine(CPU)
+    assert f'{torch.get_num_threads()} threads' in describe_machine(CPU)
+    assert require_device('cpu') == CPU
+    for name in ('cuda:99', 'gpu'):
+        with pytest.raises(DataError, match=f'device {name}: not on this machine'):
+            require_device(name)

@@ -1,0 +1,85 @@
+"""The model zoo: ``python tools/model_zoo.py list``, ``download NAME``, ``verify FILE``."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# `projects` lies beside this folder; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+from rich.table import Table
+
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.zoo.catalogue import (
+    HOW_TO_CONVERT,
+    NOTES_IOU,
+    OUR_IOU,
+    Entry,
+    published_weights,
+    read_catalogue,
+)
+from projects.CVT_IO.cvt_io.zoo.download import MIRROR, download
+from projects.CVT_IO.cvt_io.zoo.verify import identify
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this tool."""
+    parser = argparse.ArgumentParser(description='List, download and verify the weights of the model zoo.')
+    commands = parser.add_subparsers(dest='command', required=True)
+    commands.add_parser('list', help='models, and which of them have published weights')
+    fetch = commands.add_parser(
+        'download',
+        help="fetch a model's weights",
+        description='Fetches a weight file, checks its length and SHA-256 and prints its path. A broken download is '
+        'continued; nothing is done if the file is there.',
+        epilog=f'{MIRROR}: http, https or file URL of a folder that holds the weight files, to fetch them from.',
+    )
+    fetch.add_argument('name', metavar='NAME', help='model, as `list` names it')
+    fetch.add_argument('--dest', type=Path, default=Path('checkpoints'), help='folder (default: %(default)s)')
+    fetch.add_argument('--quiet', action='store_true', help='no progress bar')
+    verify = commands.add_parser(
+        'verify',
+        help='say which file of the zoo a file is',
+        description='Compares a file with the zoo by its SHA-256, or else with the eight digits at the end of its '
+        'name. Exit code 1 if it is neither.',
+    )
+    verify.add_argument('file', type=Path, metavar='FILE', help='weight file')
+    return parser.parse_args()
+
+
+def show(catalogue: Mapping[str, Entry]) -> None:
+    """Prints the catalogue."""
+    table = Table('model', 'config', "notes' IoU", 'our IoU', 'weights', title='Vehicle IoU@0.50')
+    for entry in catalogue.values():
+        notes, ours = (f'{entry.metrics[key]:g}' if key in entry.metrics else '' for key in (NOTES_IOU, OUR_IOU))
+        published = f'{entry.weights.size / 1e6:.1f} MB' if entry.weights else 'to convert'
+        table.add_row(entry.name, entry.config, notes, ours, published)
+    console = Console(width=100)
+    console.print(table)
+    console.print(
+        "notes' IoU: of the original experiment notes, on nuScenes; not measured by us.\n"
+        f'to convert: we publish none; {HOW_TO_CONVERT} says how an original checkpoint is converted.',
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    catalogue = read_catalogue()
+    if args.command == 'list':
+        show(catalogue)
+    elif args.command == 'download':
+        try:
+            print(download(published_weights(catalogue, args.name), args.dest, args.quiet))
+        except KeyboardInterrupt:
+            print('stopped; the same command again goes on from there', file=sys.stderr)
+            sys.exit(130)
+    else:
+        print(identify(args.file, catalogue))
+
+
+if __name__ == '__main__':
+    cli.run(main)
