@@ -23,6 +23,7 @@ LOG_HELP = 'work folder, with the logs of all starts of a run, or one log file <
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(description='Look into the logs of iteration-based runs.')
     tasks = parser.add_subparsers(dest='task', required=True)
     add_plot_parser(tasks)
@@ -32,6 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def add_plot_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Arguments of `plot_curve`."""
     parser = tasks.add_parser('plot_curve', help='plot keys of logs over the steps')
     parser.add_argument('json_logs', nargs='+', help=LOG_HELP)
     parser.add_argument(
@@ -54,6 +56,7 @@ def add_plot_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 
 def add_time_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Arguments of `cal_train_time`."""
     parser = tasks.add_parser('cal_train_time', help='time of a training step: mean, median, extremes, total')
     parser.add_argument('json_logs', nargs='+', help=LOG_HELP)
     parser.add_argument(
@@ -65,6 +68,7 @@ def add_time_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 
 def add_compare_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Arguments of `compare`."""
     parser = tasks.add_parser(
         'compare',
         help='put a run on nuScenes beside a run of the original notes at the same steps',
@@ -85,6 +89,7 @@ def add_compare_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def plot_curve(args: argparse.Namespace) -> None:
+    """Draws the keys of one or several logs."""
     if args.smooth < 1:
         sys.exit(f'error: --smooth {args.smooth}: expected 1 or more')
     runs = [read_run(path) for path in args.json_logs]
@@ -101,6 +106,7 @@ def plot_curve(args: argparse.Namespace) -> None:
 
 
 def use_backend(name: str | None) -> None:
+    """Sets matplotlib's backend, if one is named."""
     try:
         if name is not None:
             plt.switch_backend(name)
@@ -118,6 +124,7 @@ def style_name(name: str) -> str:
 
 
 def cal_train_time(args: argparse.Namespace) -> None:
+    """Prints the times of a step."""
     for path in args.json_logs:
         time = train_time(read_run(path), args.include_outliers)
         print(f'----- {path} -----')
@@ -129,10 +136,12 @@ def cal_train_time(args: argparse.Namespace) -> None:
 
 
 def stretch(stretch: Stretch) -> str:
+    """A stretch of steps in words."""
     return f'steps {stretch.first:,} to {stretch.last:,}, {stretch.seconds:.4f} s a step'
 
 
 def run_compare(args: argparse.Namespace) -> None:
+    """Prints and draws where a run stands."""
     if args.samples_per_step is not None and args.samples_per_step < 1:
         sys.exit(f'error: --samples-per-step {args.samples_per_step}: expected 1 or more')
     if args.out_json and not args.out_json.endswith('.json'):
@@ -153,6 +162,7 @@ def run_compare(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     args.run(args)
 

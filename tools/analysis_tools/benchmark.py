@@ -27,6 +27,7 @@ from projects.CVT_IO.cvt_io.labels.io import write_atomic
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(
         description='Latency of one forward pass, from normalised images to logits: median, 10th and 90th percentile, '
         'peak memory. Or of a training step (--train), or the throughput of the data loader (--loader).'
@@ -62,6 +63,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     device = require_device(args.device)
     cfgs = {Path(path).stem: load_config(path, args.cfg_options) for path in [args.config, *args.vs]}

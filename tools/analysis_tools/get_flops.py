@@ -28,6 +28,7 @@ EXPLANATIONS = {
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(
         description="Count a model's parameters and the multiply-accumulates of one forward pass at batch 1.",
         epilog='Nothing is computed: the counts follow from the shapes alone, and no GPU or data set is needed.',
@@ -43,6 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     size = tuple(args.shape) if args.shape else image_size(cfg)

@@ -25,6 +25,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(
         description="The original notes' table of eleven models by IoU, Params, FLOPs and Cost-Time, beside ours: "
         'counted and timed here, IoU as tools/test.py measured it.'
@@ -48,6 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     if args.out and args.out.suffix != '.md':
         sys.exit(f'error: --out {args.out}: expected a name that ends in .md')

@@ -17,6 +17,7 @@ from projects.CVT_IO.cvt_io.zoo.publish import publish
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(
         description='Turn a PyTorch Lightning checkpoint of the Cross-View Transformer or of the original CVT-IO runs '
         'into one of this plug-in. Only tensors and plain containers are built of what the file holds; a key or shape '
@@ -30,6 +31,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     state = convert_original(args.in_file, build_model(cfg))

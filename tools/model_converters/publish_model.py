@@ -15,6 +15,7 @@ from projects.CVT_IO.cvt_io.zoo.publish import publish
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(
         description="Keep a checkpoint's weights and what they are (config, class names, version), drop optimizer, "
         "schedule, logs and everything else, and put the first eight digits of the file's SHA-256 into its name.",
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     checkpoint = read_checkpoint(args.in_file)
     print(publish(args.out_file, checkpoint['state_dict'], dict(checkpoint['meta'], version=__version__)))

@@ -106,7 +106,7 @@ class _NotesCounter:
     several times costs as often and has its parameters once.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: CVTIOSegmentor) -> None:
         in_backbone = set(model.backbone.modules())
         self._counted = [
             module

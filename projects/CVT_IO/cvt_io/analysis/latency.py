@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from .memory import peak_memory
@@ -71,7 +72,7 @@ def time_in_turn(
             step()
         peaks[name] = peak_memory(step, device)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for done in track(range(1, samples + 1), description='timing', transient=True):
+    for done in track(range(1, samples + 1), 'timing', console=Console(stderr=True), transient=True):
         for name, step in steps.items():
             seconds[name].append(clock(step))
         if log_interval and done % log_interval == 0:

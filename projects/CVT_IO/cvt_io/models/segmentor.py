@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
+from .backbone import CVTIOEfficientNet
 from .layers import Rig
 
 
@@ -24,6 +25,9 @@ class CVTIOSegmentor(BaseModel):
         data_preprocessor: stacks and normalises.
         init_cfg: mmengine's.
     """
+
+    backbone: CVTIOEfficientNet
+    neck: nn.Module
 
     def __init__(
         self,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..fileio import read_torch_zip
 from ..labels.errors import DataError
-from ..models import CVTIOSegmentor
+from ..models import CVTIOEfficientNet, CVTIOSegmentor
 
 _ATTENTION = r'(cross_attend\..+)'
 _TOKENS = r'((?:feature_linear|feature_proj|img_embed|cam_embed)\..+)'
@@ -85,7 +85,7 @@ def our_name(key: str, model: CVTIOSegmentor) -> str | None:
     key = key.removeprefix(_PREFIX)
     match = _BACKBONE.fullmatch(key)
     if match:
-        return _backbone_name(*match.groups(), model.backbone)
+        return _backbone_name(match[1], match[2], match[3], model.backbone)
     reader = 'neck.encode' if hasattr(model.neck, 'encode') else 'neck'
     for pattern, ours in _RULES:
         match = re.fullmatch(pattern, key)
@@ -94,14 +94,14 @@ def our_name(key: str, model: CVTIOSegmentor) -> str | None:
     return None
 
 
-def _backbone_name(layer: str, index: str, rest: str, backbone: nn.Module) -> str | None:
+def _backbone_name(layer: str, index: str, rest: str, backbone: CVTIOEfficientNet) -> str | None:
     part, _, leaf = rest.partition('.')
     if layer == '0':
         return f'backbone.layers.0.{_STEM[index]}.{rest}' if index in _STEM else None
     if layer not in _FIRST_BLOCKS or part not in _BLOCK_PARTS:
         return None
     number = _FIRST_BLOCKS[layer] + int(index)
-    names = [f'{s}.{i}' for s, stage in enumerate(backbone.layers) if s for i in range(len(stage))]
+    names = [f'{s}.{i}' for s, stage in enumerate(backbone.layers) if s for i, _ in enumerate(stage.children())]
     return f'backbone.layers.{names[number]}.{_BLOCK_PARTS[part]}.{leaf}' if number < len(names) else None
 
 

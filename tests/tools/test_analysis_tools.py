@@ -1,0 +1,156 @@
+"""The counting, timing and table tools as a user runs them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from projects.CVT_IO.cvt_io.analysis import memory
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
+from tests.tools.in_process import run_tool
+
+GET_FLOPS = 'tools/analysis_tools/get_flops.py'
+BENCHMARK = 'tools/analysis_tools/benchmark.py'
+TABLE = 'tools/analysis_tools/model_table.py'
+CONSTANT = 'tools/analysis_tools/constant_map.py'
+V2_2 = REPO / 'configs/cvt_io_v2_2.py'
+CVT_TOY = REPO / 'configs/toy/cvt_toy.py'
+
+
+@pytest.fixture
+def options(toy_root) -> list[str]:
+    return ['--cfg-options', *as_arguments(TINY_OPTIONS | {'data_root': toy_root})]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Weights of the toy config."""
+    model = build_model(load_config(str(TOY_CONFIG)))
+    torch.save(model.state_dict(), tmp_path / 'toy.pth')
+    return tmp_path / 'toy.pth'
+
+
+def test_get_flops_writes_the_exact_counts(tmp_path, capsys):
+    assert run_tool(GET_FLOPS, V2_2, '--out', tmp_path / 'x.json') is None
+    counts = json.loads((tmp_path / 'x.json').read_text())
+    assert list(counts) == ['params', 'macs', 'params_notes', 'macs_notes', 'parts']
+    assert (counts['params_notes'], counts['macs_notes']) == (936_946, 6_809_142_016)
+    printed = capsys.readouterr().out
+    assert '6,809,142,016' in printed and 'bev_decoder' in printed and '6 images of 224×480' in printed
+
+
+def test_get_flops_of_other_images(tmp_path):
+    assert run_tool(GET_FLOPS, TOY_CONFIG, '--shape', 96, 224, '--cameras', 3, '--out', tmp_path / 'x.json') is None
+    assert run_tool(GET_FLOPS, TOY_CONFIG, '--out', tmp_path / 'y.json') is None
+    large, small = (json.loads((tmp_path / f'{name}.json').read_text())['parts'] for name in 'xy')
+    # Half the cameras with four times the pixels.
+    assert large['backbone'] == pytest.approx(2 * small['backbone'], rel=0.01)
+
+
+def test_benchmark_times_in_turn_and_gives_ratios(tmp_path, checkpoint, capsys):
+    out = tmp_path / 'x.json'
+    words = [TOY_CONFIG, checkpoint, '--vs', CVT_TOY, '--samples', 3, '--warm-up', 1, '--fuse-conv-bn', '--out', out]
+    assert run_tool(BENCHMARK, *words) is None
+    result = json.loads(out.read_text())
+    assert result['base'] == 'cvt_toy' and result['mode'] == 'forward, batch 1, BatchNorms folded'
+    assert [*result['models']] == [*result['seconds']] == ['cvt_io_v2_2_toy', 'cvt_toy']
+    own, base = (result['seconds'][name] for name in result['models'])
+    assert len(own) == len(base) == 3
+    assert result['models']['cvt_io_v2_2_toy']['ratio'] == sorted(a / b for a, b in zip(own, base, strict=True))[1]
+    assert result['models']['cvt_io_v2_2_toy']['median_ms'] == pytest.approx(1e3 * sorted(own)[1])
+    assert 'of cvt_toy' in capsys.readouterr().out
+
+
+def test_benchmark_where_memory_cannot_be_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(memory, '_PROC', tmp_path)
+    assert run_tool(BENCHMARK, TOY_CONFIG, '--samples', 1, '--warm-up', 1) is None
+    assert 'not known' in capsys.readouterr().out
+
+
+def test_benchmark_of_a_training_step(tmp_path, options):
+    out = tmp_path / 'x.json'
+    words = ['--train', '--batch-size', 2, '--samples', 2, '--warm-up', 1, '--out', out, *options]
+    assert run_tool(BENCHMARK, TOY_CONFIG, *words) is None
+    result = json.loads(out.read_text())
+    assert result['mode'] == 'training step, batch 2' and len(result['seconds']['cvt_io_v2_2_toy']) == 2
+
+
+def test_benchmark_of_the_test_set_and_of_the_loader(tmp_path, options, capsys):
+    out = tmp_path / 'x.json'
+    assert run_tool(BENCHMARK, TOY_CONFIG, '--data', '--samples', 2, '--warm-up', 1, *options) is None
+    assert run_tool(BENCHMARK, TOY_CONFIG, '--loader', '--samples', 3, '--warm-up', 1, '--out', out, *options) is None
+    result = json.loads(out.read_text())
+    assert result['images_per_second'] == pytest.approx(6 * result['frames_per_second'])
+    assert (result['batch_size'], result['num_workers'], result['samples']) == (2, 0, 3)
+    assert 'images a second' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ([TOY_CONFIG, '--vs', TOY_CONFIG], 'error: --vs: expected configs of different names'),
+        ([TOY_CONFIG, 'none.pth'], 'none.pth'),
+        ([TOY_CONFIG, '--device', 'cuda:9'], 'error: device cuda:9: not on this machine'),
+        ([TOY_CONFIG, '--data', '--cfg-options', 'data_root=none'], 'no prepared data'),
+        (['none.py'], 'none.py'),
+    ],
+)
+def test_benchmark_says_what_is_wrong(words, message):
+    assert message in run_tool(BENCHMARK, '--samples', 1, *words)
+
+
+def test_benchmark_refuses_the_checkpoint_of_another_model(checkpoint):
+    message = run_tool(BENCHMARK, CVT_TOY, checkpoint)
+    assert str(checkpoint) in message and 'neck.prior.features' in message and 'neck.latent_array.features' in message
+
+
+@pytest.mark.parametrize(
+    'words',
+    [['--train', '--data'], ['--train', '--loader'], ['--train', '--amp'], ['--samples', '0'], ['--samples', 'x']],
+)
+def test_options_that_do_not_go_together(words, capsys):
+    assert run_tool(BENCHMARK, TOY_CONFIG, *words) == 2
+    assert 'error: ' in capsys.readouterr().err
+
+
+def test_table_in_markdown_and_json(tmp_path, capsys):
+    (tmp_path / 'results').mkdir()
+    (tmp_path / 'results/cvt_toy.json').write_text('{"vehicle/IoU@0.50": 0.375}')
+    out = tmp_path / 'table.md'
+    words = ['--configs', TOY_CONFIG, CVT_TOY, '--results', tmp_path / 'results', '--samples', 2, '--out', out]
+    assert run_tool(TABLE, *words) is None
+    assert out.read_text() == capsys.readouterr().out
+    rows = [line for line in out.read_text().splitlines() if line.startswith('| cvt')]
+    assert [row.split(' | ')[2] for row in rows] == ['not measured', '0.375']
+    models = json.loads(out.with_suffix('.json').read_text())['models']
+    assert models['cvt_toy']['ours']['iou_050'] == 0.375
+    assert models['cvt_io_v2_2_toy']['ours']['cost']['ratio'] == 1  # without cvt the first row is the base
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [(['--out', 'x.txt'], 'x.txt: expected a name that ends in .md'), (['--results', 'none'], 'none')],
+)
+def test_table_says_what_is_wrong(words, message):
+    assert message in run_tool(TABLE, '--no-timing', *words)
+
+
+def test_constant_map(tmp_path, options, capsys):
+    assert run_tool(CONSTANT, TOY_CONFIG, '--out', tmp_path / 'x.json', *options) is None
+    (iou,) = json.loads((tmp_path / 'x.json').read_text()).values()
+    assert 0 < iou < 1 and f'{iou:.4f}' in capsys.readouterr().out
+
+
+def test_readme_has_the_tools_table(capsys):
+    """Everything but what was timed and tested: IoU and cost of ours."""
+    assert run_tool(TABLE, '--no-timing') is None
+
+    def static(text: str) -> list[list[str]]:
+        rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()]
+        return [[*row[:2], *row[3:11]] for row in rows if len(row) == 13 and row[0] != '---']
+
+    tool, readme = static(capsys.readouterr().out), static((REPO / 'README.md').read_text())
+    assert len(tool) == 12 and readme == tool

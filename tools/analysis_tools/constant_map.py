@@ -1,0 +1,65 @@
+#!/usr/bin/env python
+"""What a map that never looks would score: ``python tools/analysis_tools/constant_map.py configs/cvt_io_v2_2.py``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+from mmdet3d.registry import DATASETS
+from mmengine.config import Config
+from tqdm import tqdm
+
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.evaluation.constant import best_constant_iou
+from projects.CVT_IO.cvt_io.labels.codec import read_label
+from projects.CVT_IO.cvt_io.labels.groups import build_label_groups
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(
+        description='IoU on the test set of the best constant map: the same prediction for every frame, chosen by the '
+        "test set's own labels. A model that sees must be well above it."
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
+    cli.add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    require_data(cfg, 'test_dataloader')
+    result = {f'{name}/IoU': best_constant_iou(positives, kept)[0] for name, (positives, kept) in count(cfg).items()}
+    for name, iou in result.items():
+        print(f'{name} of the best constant map: {iou:.4f}')
+    if args.out:
+        write_atomic(args.out, (json.dumps(result, indent=2) + '\n').encode())
+
+
+def count(cfg: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By label group: in how many frames of the test set each cell is positive, and in how many it counts."""
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    groups = build_label_groups(cfg.test_evaluator.label_groups)
+    counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}
+    for i in tqdm(range(len(dataset)), desc='labels', unit='frame'):
+        label = read_label(dataset.get_data_info(i)['label'], dataset.bev_grid)
+        classes, visibility = torch.from_numpy(label.classes), torch.from_numpy(label.visibility)
+        for group in groups:
+            keep = group.keep(visibility).numpy()
+            counts[group.name] += (group.target(classes).numpy() & keep, keep)
+    return {name: (positives, kept) for name, (positives, kept) in counts.items()}
+
+
+if __name__ == '__main__':
+    cli.run(main)
