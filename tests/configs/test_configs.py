@@ -67,6 +67,8 @@ def test_every_variant_is_a_few_lines():
         ('cvt_io_v2_2_joint', 5, (200, 200)),
         ('cvt_io_v2_2_100x50', 2, (400, 200)),
         ('toy/cvt_io_v2_2_toy', 2, (48, 48)),
+        ('toy/cvt_io_v2_2_demo', 2, (48, 48)),
+        ('toy/cvt_toy', 2, (48, 48)),
     ],
 )
 def test_other_settings(name, outputs, size):
@@ -113,4 +115,4 @@ def test_augmentations_are_of_training_only():
 def test_every_config_is_covered():
     found = {str(p.relative_to(CONFIGS).with_suffix('')) for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts}
     others = {'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'cvt_io_v2_2_100x50', 'cvt_io_v2_2_augmented'}
-    assert found == set(NOTES) | others | {'toy/cvt_io_v2_2_toy'}
+    assert found == set(NOTES) | others | {'toy/cvt_io_v2_2_toy', 'toy/cvt_io_v2_2_demo', 'toy/cvt_toy'}
