@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.datasets.control import CONTROLS
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
+from projects.CVT_IO.cvt_io.engine.weights import check_weights
 from projects.CVT_IO.cvt_io.labels.io import write_atomic
 
 
@@ -40,12 +40,11 @@ def main() -> None:
     args = parse_args()
     if args.out and not args.out.endswith('.json'):
         sys.exit(f'error: --out {args.out}: expected a name that ends in .json')
-    if args.show and not os.environ.get('DISPLAY'):
+    if args.show and not cli.has_display():
         sys.exit('error: --show needs a display; --show-dir writes the panels to files')
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    if not Path(args.checkpoint).is_file():
-        sys.exit(f'error: {args.checkpoint}: no such checkpoint')
     require_data(cfg, 'test_dataloader')
+    check_weights(build_model(cfg), args.checkpoint)  # mmengine loads what fits and only warns about the rest
     if args.control is not None:
         cfg.test_dataloader.dataset = dict(
             type='CVTIOControlDataset', dataset=cfg.test_dataloader.dataset, images=args.control

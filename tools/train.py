@@ -3,15 +3,18 @@
 import argparse
 import sys
 from pathlib import Path
+from urllib.parse import urlparse
 
 # The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
+from projects.CVT_IO.cvt_io.engine.weights import check_resumable, read_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +40,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def prepare_start(cfg: Config) -> None:
+    """Sees that the model can be built, and that the checkpoint to start from is there and fits."""
+    model = build_model(cfg)
+    checkpoint = cfg.load_from or (find_latest_checkpoint(cfg.work_dir) if cfg.resume else None)
+    if checkpoint and not urlparse(checkpoint).scheme:
+        if cfg.resume:
+            check_resumable(model, checkpoint)
+        else:
+            read_checkpoint(checkpoint)
+    if checkpoint and cfg.resume:
+        cfg.model.backbone.init_cfg = None  # the checkpoint has the backbone's weights
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -53,8 +69,7 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if cfg.resume and (cfg.load_from or find_latest_checkpoint(cfg.work_dir)):
-        cfg.model.backbone.init_cfg = None  # the checkpoint has the backbone's weights
+    prepare_start(cfg)
     Runner.from_cfg(cfg).train()
 
 

@@ -12,6 +12,7 @@ import mmdet3d
 import pytest
 
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
+from tests.tools.in_process import run_tool
 
 STOCK_TOOLS = Path(mmdet3d.__file__).parent / '.mim/tools'
 
@@ -130,7 +131,6 @@ def test_nothing_prepared_ends_at_once(tool, tmp_path):
     [
         (['tools/train.py', 'configs/none.py'], 'configs/none.py'),
         (['tools/test.py', TOY_CONFIG, 'none.pth', '--show'], '--show needs a display'),
-        (['tools/test.py', TOY_CONFIG, 'none.pth'], 'none.pth: no such checkpoint'),
         (['tools/test.py', TOY_CONFIG, 'none.pth', '--out', 'x.txt'], 'x.txt: expected a name that ends in .json'),
     ],
 )
@@ -150,3 +150,42 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
     )
     assert result.returncode == 1
     assert 'none.pth could not be loaded' in result.stderr and f'{name}=None' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ('tool', 'words', 'message'),
+    [
+        ('test', ['none.pth'], 'none.pth: no such checkpoint'),
+        ('test', ['TEXT'], 'TEXT: cannot read checkpoint: truncated, damaged or no checkpoint at all'),
+        (
+            'test',
+            ['LAST', 'model.neck.dim=32'],
+            'of another shape (neck.latent_array.features: (16, 5, 5) for (32, 5, 5), ',
+        ),
+        ('test', ['LAST', 'model.neck.depht=1'], 'model: TypeError: CVTIOLatentNeck.__init__() got an unexpected'),
+        ('train', ['--resume', 'none.pth'], 'none.pth: no such checkpoint'),
+        ('train', ['--resume', 'BEST'], 'BEST: no optimizer state, so training cannot go on from it'),
+        ('train', ['--resume', 'LAST', 'model.neck.dim=32'], 'is it a checkpoint of this config?'),
+        ('train', ['load_from=none.pth'], 'none.pth: no such checkpoint'),
+        ('train', ['load_from=TEXT'], 'TEXT: cannot read checkpoint'),
+        ('train', ['model.neck.type=Foo'], 'model: KeyError: Foo is not in the mmdet3d::model registry'),
+        ('train', ['train_dataloader.dataset.pipline=3'], 'train_dataloader.dataset: TypeError'),
+    ],
+)
+def test_what_does_not_fit_ends_before_anything_is_built(trained, toy_root, tmp_path, tool, words, message):
+    (tmp_path / 'text.pth').write_text('not a checkpoint')
+    (best,) = trained.glob('best_*.pth')
+    files = {'TEXT': tmp_path / 'text.pth', 'LAST': trained / 'iter_4.pth', 'BEST': best}
+
+    def filled(text: str) -> str:
+        for name, path in files.items():
+            text = text.replace(name, str(path))
+        return text
+
+    extra = [filled(word) for word in words if '=' in word]
+    positional = [filled(word) for word in words if '=' not in word]
+    found = run_tool(
+        *(f'tools/{tool}.py', TOY_CONFIG, *positional, '--work-dir', tmp_path / 'work', *options(toy_root), *extra)
+    )
+    assert found.startswith('error: ') and filled(message) in found and '\n' not in found
+    assert not (tmp_path / 'work').exists()

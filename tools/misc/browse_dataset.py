@@ -1,0 +1,108 @@
+"""Draws what a model sees: ``python tools/misc/browse_dataset.py configs/cvt_io_v2_2.py --output-dir pictures``."""
+
+import argparse
+import sys
+from io import BytesIO
+from pathlib import Path
+
+# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from mmengine.runner import set_random_seed
+from mmengine.visualization import Visualizer
+from PIL import Image
+from tqdm import tqdm
+
+from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.tables import Annotation, NuScenesTables, splits_of
+from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
+
+DESCRIPTION = """\
+Draw frames of a data set as its pipeline gives them to the model, augmentations included: the cameras with the
+annotated boxes (a cross marks the front), and BEV maps of the twelve classes, of the vehicles' visibility and of their
+centres. The boxes are read from the data set's own tables, not from the infos: they check the labels."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--output-dir', type=Path, metavar='DIR', help='write <scene>_<sample token>.png here')
+    parser.add_argument('--not-show', action='store_true', help='open no window; without a display none is opened')
+    parser.add_argument('--show-interval', type=float, default=2, metavar='S', help='seconds that a window stays')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--num', type=cli.positive_int, metavar='N', help='draw N frames, evenly spread over the split; default all'
+    )
+    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw these samples; the start of a token will do')
+    parser.add_argument('--no-boxes', action='store_true', help='do without the tables and draw no boxes')
+    cli.add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def choose(dataset: CVTIONuScenesDataset, num: int | None, frames: list[str] | None) -> list[int]:
+    """Indices of the frames that the command line asks for."""
+    if frames is not None:
+        tokens = [dataset.get_data_info(index)['sample_token'] for index in range(len(dataset))]
+        chosen = []
+        for start in frames:
+            found = [index for index, token in enumerate(tokens) if token.startswith(start)]
+            if not found:
+                raise DataError(f'--frames: no sample {start} in {dataset.ann_file}')
+            chosen += found
+        return chosen
+    count = len(dataset) if num is None else min(num, len(dataset))
+    return np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+
+
+def read_annotations(dataset: CVTIONuScenesDataset) -> dict[str, tuple[Annotation, ...]]:
+    """Annotations of each sample token, from the tables that the infos were made of."""
+    version, split = (dataset.metainfo.get(key) for key in ('version', 'split'))
+    print(f'reading the tables of {Path(dataset.data_root, str(version))}', file=sys.stderr)
+    try:
+        official = splits_of(version)[split]
+        tables = NuScenesTables(Path(dataset.data_root), version, annotations=split != 'test')
+        return {frame.token: frame.annotations for frame in tables.frames(official)}
+    except DataError as error:
+        raise DataError(f'{error}; --no-boxes draws without the annotated boxes') from error
+
+
+def main() -> None:
+    args = parse_args()
+    show = cli.has_display() and not args.not_show
+    if not show and args.output_dir is None:
+        sys.exit('error: no display, or --not-show: --output-dir writes the pictures to files')
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = build_dataset(cfg, f'{args.split}_dataloader')
+    if not isinstance(dataset, CVTIONuScenesDataset):
+        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset.full_init()
+    indices = choose(dataset, args.num, args.frames)
+    annotations = {} if args.no_boxes else read_annotations(dataset)
+    if args.output_dir is not None:
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+    set_random_seed(cfg.get('randomness', {}).get('seed', 0))
+    visualizer = Visualizer()
+    for index in tqdm(indices, unit='frame'):
+        info = dataset.get_data_info(index)
+        token = info['sample_token']
+        if not args.no_boxes and token not in annotations:
+            raise DataError(f'{dataset.ann_file}: the tables below {dataset.data_root} have no sample {token}')
+        note = f'{args.split} {index + 1} of {len(dataset)}'
+        picture = dataset_panel(dataset[index], info, dataset.bev_grid, annotations.get(token, ()), note)
+        name = f'{info["scene_name"]}_{token}.png'
+        if args.output_dir is not None:
+            file = BytesIO()
+            Image.fromarray(picture).save(file, 'PNG')
+            write_atomic(args.output_dir / name, file.getvalue())
+        if show:
+            visualizer.show(picture, win_name=name, wait_time=args.show_interval)
+
+
+if __name__ == '__main__':
+    cli.run(main)

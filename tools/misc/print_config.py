@@ -1,0 +1,39 @@
+"""Prints a whole config, bases and options merged: ``python tools/misc/print_config.py configs/cvt_io_v2_2.py``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmengine.fileio import dump
+
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.labels.io import write_atomic
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Print a whole config, with its bases and options merged.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--save-path', type=Path, metavar='FILE', help='write it to this .py, .json or .yml file too')
+    cli.add_cfg_options(parser, '--options')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    suffix = args.save_path.suffix if args.save_path else '.py'
+    if suffix not in ('.py', '.json', '.yml'):
+        sys.exit(f'error: --save-path {args.save_path}: expected a name that ends in .py, .json or .yml')
+    cfg = load_config(args.config, args.cfg_options)
+    print(cfg.pretty_text)
+    if args.save_path:
+        text = cfg.pretty_text if suffix == '.py' else dump(cfg.to_dict(), file_format=suffix[1:])
+        args.save_path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(args.save_path, text.encode())
+
+
+if __name__ == '__main__':
+    cli.run(main)
