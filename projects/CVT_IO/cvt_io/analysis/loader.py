@@ -10,7 +10,7 @@ from mmengine.config import Config
 from .inputs import build_loader
 
 
-def time_loader(cfg: Config, samples: int, warm_up: int) -> dict[str, float | int]:
+def time_loader(cfg: Config, samples: int, warm_up: int) -> dict[str, float | int | None]:
     """Reads batches of the training data loader and does nothing with them.
 
     Args:

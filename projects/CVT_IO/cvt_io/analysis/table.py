@@ -81,8 +81,8 @@ def markdown(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
     lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*zip(*HEADER, strict=True), *map(_cells, rows))]
     lines += [
         '',
-        '*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: our '
-        "models counted by the notes' convention, which leaves out the backbone's convolutions and the attention "
+        '*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: '
+        "our models counted by the notes' convention, which leaves out the backbone's convolutions and the attention "
         'products; *all*: everything. FLOPs are multiply-accumulates.',
     ]
     if machine is not None:

@@ -28,9 +28,7 @@ class CrossView(nn.Module):
         self.cross_attend = CrossAttention(dim, **attention)
         self.bottlenecks = nn.Sequential(*(Bottleneck(dim, dim // 4, style='pytorch') for _ in range(bottlenecks)))
 
-    def forward(
-        self, query: Tensor, skip: Tensor, features: Tensor, rig: Rig, centres: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, query: Tensor, skip: Tensor, features: Tensor, rig: Rig, centres: Tensor | None = None) -> Tensor:
         """Reads one scale.
 
         Args:
