@@ -1,7 +1,6 @@
 """Tests a checkpoint: ``python tools/test.py configs/cvt_io_v2_2.py CHECKPOINT --out result.json``."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from projects.CVT_IO.cvt_io.datasets.control import CONTROLS
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
 from projects.CVT_IO.cvt_io.engine.weights import check_weights
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.io import write_json
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(description='Test a BEV segmentation model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -37,6 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     if args.out and not args.out.endswith('.json'):
         sys.exit(f'error: --out {args.out}: expected a name that ends in .json')
@@ -60,7 +61,7 @@ def main() -> None:
     )
     metrics = Runner.from_cfg(cfg).test()
     if args.out and is_main_process():
-        write_atomic(Path(args.out), (json.dumps(metrics, indent=2) + '\n').encode())
+        write_json(Path(args.out), metrics)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from projects.CVT_IO.cvt_io.engine.weights import check_resumable, read_checkpoi
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(description='Train a BEV segmentation model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision (needs a GPU)')
@@ -54,6 +55,7 @@ def prepare_start(cfg: Config) -> None:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     require_data(cfg, 'train_dataloader', 'val_dataloader')

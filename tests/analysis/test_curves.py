@@ -103,6 +103,17 @@ def test_low_iou_that_dithers_is_one_collapse(against):
     assert against(rows, 'cvt_io_v2_1').run.collapse == Collapse(EPOCH, 2 * EPOCH)
 
 
+def test_fall_to_less_than_a_tenth_is_a_collapse(against):
+    """0.02 of 0.25 is a collapse, 0.03 is not: a tenth is 0.025."""
+    rows = [training_row(EPOCH), validation_row(EPOCH, 0.25)]
+    assert against([*rows, validation_row(2 * EPOCH, 0.02)], 'cvt_io_v2_1').verdict is Verdict.COLLAPSED
+
+
+def test_fall_to_more_than_a_tenth_is_none(against):
+    rows = [training_row(EPOCH), validation_row(EPOCH, 0.25)]
+    assert against([*rows, validation_row(2 * EPOCH, 0.03)], 'cvt_io_v2_1').run.collapse is None
+
+
 def test_loss_that_is_not_finite_is_a_collapse(against):
     rows = [training_row(50), training_row(100), training_row(150, loss=math.nan), training_row(200, loss=math.inf)]
     result = against(rows, 'cvt_io_v2_1')

@@ -120,7 +120,10 @@ def test_unknown_key_lists_the_known_ones(tmp_path):
 def test_samples_per_step_is_read_without_executing(tmp_path):
     run = read_run(write_log(tmp_path, [training_row(50)]))
     assert run.samples_per_step() is None
-    Config(dict(work_dir='x', train_cfg=dict(type='CVTIOTrainLoop', max_iters=9, base_batch_size=16))).dump(run.config)
+    train_cfg = dict(type='CVTIOTrainLoop', max_iters=9, base_batch_size=16)
+    Config(dict(auto_scale_lr=dict(enable=True, base_batch_size=16), train_cfg=train_cfg)).dump(run.config)
+    assert run.samples_per_step() is None  # nothing is accumulated then
+    Config(dict(work_dir='x', auto_scale_lr=dict(enable=False), train_cfg=train_cfg)).dump(run.config)
     assert run.samples_per_step() == 16
     flag = tmp_path / 'executed'
     run.config.write_text(f"open({str(flag)!r}, 'w')\n" + run.config.read_text())

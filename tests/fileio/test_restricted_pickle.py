@@ -137,3 +137,30 @@ def test_claimed_sizes_take_no_memory(data):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 1e6
+
+
+def test_no_state_reaches_what_the_list_allows():
+    """BUILD would set attributes of allowed objects, functions among them."""
+
+    def ours() -> int:
+        return 1
+
+    ours.__defaults__ = (7,)
+    data = b'cours\nours\nN}V__defaults__\n(tsVname\nVx\ns\x86b.'  # (None, {'__defaults__': (), 'name': 'x'})
+    assert RestrictedUnpickler(data, 'x', {('ours', 'ours'): ours}).load() is ours
+    assert ours.__defaults__ == (7,) and not hasattr(ours, 'name')
+
+
+def test_an_ordered_dict_keeps_its_methods():
+    value = OrderedDict(a=1)
+    value.values = 'not a method'
+    loaded = load(value)
+    assert list(loaded.values()) == [1]
+
+
+def test_errors_stay_short():
+    """(()), ((),()), … by memo: each level doubles what its text would be."""
+    data = b'\x80\x02)' + b'2\x86' * 40 + b'b.'
+    with pytest.raises(DataError) as caught:
+        RestrictedUnpickler(data, 'x').load()
+    assert len(str(caught.value)) < 300

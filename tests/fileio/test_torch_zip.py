@@ -160,3 +160,28 @@ def test_the_forgery_without_a_lie_is_read(saved):
     _Pickler(stream, 2).dump(_Forged((3, 2), (1, 3)))
     found = read_torch_zip(write(saved, entries(saved) | {'data.pkl': stream.getvalue()}))
     assert found.tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+class _Rebuilt(_Forged):
+    """Gives the tensor a state: torch would take storage and shape from it."""
+
+    def __reduce__(self):
+        return *super().__reduce__(), (_Persistent(), 0, (10**9,), (0,))
+
+
+def test_no_state_makes_a_tensor_larger(saved):
+    stream = io.BytesIO()
+    _Pickler(stream, 2).dump(_Rebuilt((6,), (1,)))
+    found = read_torch_zip(write(saved, entries(saved) | {'data.pkl': stream.getvalue()}))
+    assert found.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_nested_shape_is_refused_shortly(saved):
+    size = ()
+    for _ in range(40):
+        size = (size, size)
+    stream = io.BytesIO()
+    _Pickler(stream, 2).dump(_Forged(size, (1,)))
+    with pytest.raises(DataError) as caught:
+        read_torch_zip(write(saved, entries(saved) | {'data.pkl': stream.getvalue()}))
+    assert len(str(caught.value)) < 300

@@ -50,6 +50,10 @@ def test_get_flops_of_other_images(tmp_path):
     assert large['backbone'] == pytest.approx(2 * small['backbone'], rel=0.01)
 
 
+def test_get_flops_of_an_image_of_nothing():
+    assert run_tool(GET_FLOPS, V2_2, '--shape', 8, 8).startswith('error: --shape 8 8: too small an image (')
+
+
 def test_benchmark_times_in_turn_and_gives_ratios(tmp_path, checkpoint, capsys):
     out = tmp_path / 'x.json'
     words = [TOY_CONFIG, checkpoint, '--vs', CVT_TOY, '--samples', 3, '--warm-up', 1, '--fuse-conv-bn', '--out', out]
@@ -109,7 +113,15 @@ def test_benchmark_refuses_the_checkpoint_of_another_model(checkpoint):
 
 @pytest.mark.parametrize(
     'words',
-    [['--train', '--data'], ['--train', '--loader'], ['--train', '--amp'], ['--samples', '0'], ['--samples', 'x']],
+    [
+        ['--train', '--data'],
+        ['--loader', '--amp'],
+        ['--loader', '--vs', 'x.py'],
+        ['--train', '--loader'],
+        ['--train', '--amp'],
+        ['--samples', '0'],
+        ['--samples', 'x'],
+    ],
 )
 def test_options_that_do_not_go_together(words, capsys):
     assert run_tool(BENCHMARK, TOY_CONFIG, *words) == 2
@@ -128,11 +140,17 @@ def test_table_in_markdown_and_json(tmp_path, capsys):
     models = json.loads(out.with_suffix('.json').read_text())['models']
     assert models['cvt_toy']['ours']['iou_050'] == 0.375
     assert models['cvt_io_v2_2_toy']['ours']['cost']['ratio'] == 1  # without cvt the first row is the base
+    assert out.read_text().splitlines()[0].endswith('| of cvt | ours | of cvt_io_v2_2_toy |')
 
 
 @pytest.mark.parametrize(
     ('words', 'message'),
-    [(['--out', 'x.txt'], 'x.txt: expected a name that ends in .md'), (['--results', 'none'], 'none')],
+    [
+        (['--out', 'x.txt'], 'x.txt: expected a name that ends in .md'),
+        (['--configs', TOY_CONFIG, TOY_CONFIG], 'expected configs of different names'),
+        (['--results', 'none'], 'none'),
+        (['--configs', TOY_CONFIG, TOY_CONFIG], 'expected configs of different names'),
+    ],
 )
 def test_table_says_what_is_wrong(words, message):
     assert message in run_tool(TABLE, '--no-timing', *words)

@@ -23,10 +23,12 @@ def test_an_original_runs_with_the_plain_config(name, tmp_path, capsys):
     config = REPO / f'configs/{name}.py'
     original = save_lightning(tmp_path / 'x.ckpt', original_state(name))
     assert run_tool(CONVERT, original, tmp_path / 'ours.pth', '--config', config) is None
-    assert capsys.readouterr().out.strip() == str(tmp_path / 'ours.pth')
+    printed, told = capsys.readouterr()
+    assert printed.strip() == str(tmp_path / 'ours.pth')
     model = build_model(load_config(str(config))).eval()
     meta = load_weights(model, tmp_path / 'ours.pth')
     assert meta['version'] == __version__ and meta['converted_from'] == 'x.ckpt'
+    assert ('how many passes' in told) == (name != 'cvt')
     inputs = torch.rand(1, 2, 3, 64, 96), torch.eye(3).expand(1, 2, 3, 3), torch.eye(4).expand(1, 2, 4, 4)
     with torch.no_grad():
         assert model.bev_logits(*inputs).shape == (1, 2, 200, 200)
@@ -56,6 +58,19 @@ def test_no_checkpoint(tool, name, content, tmp_path):
     message = run_tool(tool, tmp_path / name, tmp_path / 'ours.pth', *words)
     assert message.startswith('error: ') and str(tmp_path / name) in message and '\n' not in message
     assert not (tmp_path / 'ours.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (dict(state_dict={'w': torch.tensor([1, torch.nan])}), '1 tensors hold NaN or infinity, the first is w'),
+        (dict(state_dict={'w': torch.ones(1)}, meta=['x']), 'meta: expected a dictionary, found list'),
+    ],
+)
+def test_what_is_not_published(content, message, tmp_path):
+    torch.save(content, tmp_path / 'x.pth')
+    assert message in run_tool(PUBLISH, tmp_path / 'x.pth', tmp_path / 'ours.pth')
+    assert [path.name for path in tmp_path.iterdir()] == ['x.pth']
 
 
 def test_publish_strips_a_training_checkpoint(tmp_path, capsys):

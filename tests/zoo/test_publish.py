@@ -22,7 +22,9 @@ def test_the_name_survives_and_ends_in_the_files_hash(name, tmp_path):
 
 
 def test_name_without_suffix_or_hash(tmp_path):
-    assert publish(tmp_path / 'cvt_v1.5', STATE, META, hash_in_name=False) == tmp_path / 'cvt_v1.5.pth'
+    path = tmp_path / 'new/cvt_v1.5'
+    assert publish(path, STATE, META, hash_in_name=False) == path
+    assert path.is_file()
 
 
 def test_content(tmp_path):

@@ -76,7 +76,9 @@ def add_compare_parser(tasks: 'argparse._SubParsersAction[argparse.ArgumentParse
         'stands: ahead, behind, level, collapsed, not learning, or undecided; cvt_io/analysis/curves.py has the rule.',
     )
     parser.add_argument('log', help=LOG_HELP)
-    parser.add_argument('--to', required=True, choices=LOGGED_RUNS, help="the notes' run")
+    parser.add_argument(
+        '--to', required=True, choices=LOGGED_RUNS, help="the notes' run; of cvt and cvt_io_v2_9 there is no log"
+    )
     parser.add_argument(
         '--samples-per-step',
         type=int,
@@ -146,6 +148,8 @@ def run_compare(args: argparse.Namespace) -> None:
         sys.exit(f'error: --samples-per-step {args.samples_per_step}: expected 1 or more')
     if args.out_json and not args.out_json.endswith('.json'):
         sys.exit(f'error: --out-json {args.out_json}: expected a name that ends in .json')
+    if args.out_json and Path(args.out_json).resolve().is_relative_to(Path(args.log).resolve()):
+        sys.exit(f'error: --out-json {args.out_json}: expected another place than the log')
     comparison = compare(read_run(args.log), args.to, args.samples_per_step)
     if table := curve_report.table(comparison):
         print(f'{table}\n')

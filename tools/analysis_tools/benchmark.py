@@ -2,7 +2,6 @@
 """Times models: ``python tools/analysis_tools/benchmark.py configs/cvt_io_v2_2.py --vs configs/cvt.py``."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_de
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.io import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,6 +56,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.train and (args.fuse_conv_bn or args.data):
         parser.error('--fuse-conv-bn and --data have no meaning with --train')
+    of_models = (args.checkpoint, args.vs, args.amp, args.fuse_conv_bn, args.data, args.log_interval)
+    if args.loader and (any(of_models) or args.batch_size != 1):
+        parser.error('--loader takes no checkpoint and none of --vs --amp --fuse-conv-bn --data --batch-size: it times '
+                     'the data loader as the config has it; --cfg-options changes that')  # fmt: skip
     if args.train and args.amp and not args.device.startswith('cuda'):
         parser.error('--train --amp needs a GPU')
     return args
@@ -88,7 +91,7 @@ def main() -> None:
         result |= dict(mode=mode_of(args), base=base, models=summaries, seconds=seconds_of(timings))
         print_table(summaries, base, f'{result["mode"]}; {result["machine"]}')
     if args.out:
-        write_atomic(args.out, (json.dumps(result, indent=2) + '\n').encode())
+        write_json(args.out, result)
 
 
 def make_step(

@@ -2,7 +2,6 @@
 """What a map that never looks would score: ``python tools/analysis_tools/constant_map.py configs/cvt_io_v2_2.py``."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -11,16 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch
-from mmdet3d.registry import DATASETS
 from mmengine.config import Config
 from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config, require_data
 from projects.CVT_IO.cvt_io.evaluation.constant import best_constant_iou
 from projects.CVT_IO.cvt_io.labels.codec import read_label
 from projects.CVT_IO.cvt_io.labels.groups import build_label_groups
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.io import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,12 +42,12 @@ def main() -> None:
     for name, iou in result.items():
         print(f'{name} of the best constant map: {iou:.4f}')
     if args.out:
-        write_atomic(args.out, (json.dumps(result, indent=2) + '\n').encode())
+        write_json(args.out, result)
 
 
 def count(cfg: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By label group: in how many frames of the test set each cell is positive, and in how many it counts."""
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset = build_dataset(cfg, 'test_dataloader')
     groups = build_label_groups(cfg.test_evaluator.label_groups)
     counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}
     for i in tqdm(range(len(dataset)), desc='labels', unit='frame'):

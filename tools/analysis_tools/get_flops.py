@@ -2,7 +2,6 @@
 """Counts parameters and multiply-accumulates: ``python tools/analysis_tools/get_flops.py configs/cvt_io_v2_2.py``."""
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from projects.CVT_IO.cvt_io.analysis.complexity import Complexity, count_complex
 from projects.CVT_IO.cvt_io.analysis.inputs import CAMERAS, image_size
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.io import write_json
 
 EXPLANATIONS = {
     'params': 'all parameters of the model',
@@ -50,10 +49,13 @@ def main() -> None:
     size = tuple(args.shape) if args.shape else image_size(cfg)
     if min(*size, args.cameras) < 1:
         sys.exit(f'error: expected positive numbers, got --shape {size[0]} {size[1]} --cameras {args.cameras}')
-    complexity = count_complexity(build_model(cfg), size, args.cameras)
+    try:
+        complexity = count_complexity(build_model(cfg), size, args.cameras)
+    except RuntimeError as error:  # the backbone's padding or strides leave nothing of it
+        sys.exit(f'error: --shape {size[0]} {size[1]}: too small an image ({str(error).splitlines()[0]})')
     report(complexity, f'{args.config}: {args.cameras} images of {size[0]}×{size[1]}')
     if args.out:
-        write_atomic(args.out, (json.dumps(asdict(complexity), indent=2) + '\n').encode())
+        write_json(args.out, asdict(complexity))
 
 
 def report(complexity: Complexity, title: str) -> None:

@@ -16,7 +16,7 @@ from projects.CVT_IO.cvt_io.analysis.latency import time_in_turn
 from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.notes import notes_table
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step
-from projects.CVT_IO.cvt_io.analysis.table import BASE, Row, markdown, read_result, to_json
+from projects.CVT_IO.cvt_io.analysis.table import Row, base_of, markdown, read_result, to_json
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
 from projects.CVT_IO.cvt_io.labels.io import write_atomic
@@ -59,6 +59,8 @@ def main() -> None:
     rows, steps = {}, {}
     for path in args.configs:
         name, cfg = Path(path).stem, load_config(path)
+        if name in rows:
+            sys.exit(f'error: --configs {path}: expected configs of different names')
         model = build_model(cfg)
         rows[name] = Row(name, count_complexity(model, image_size(cfg)), read_result(args.results, name))
         steps[name] = inference_step(model.to(device), [random_batch(cfg, 1)], device, fuse=args.fuse_conv_bn)
@@ -67,11 +69,12 @@ def main() -> None:
         machine = describe_machine(device)
         mode = 'one forward pass, batch 1' + (', BatchNorms folded' if args.fuse_conv_bn else '')
         timings = time_in_turn(steps, args.samples, device)
-        base = timings[BASE if BASE in timings else next(iter(timings))]
+        base = timings[base_of([*rows.values()])]
         rows = {name: Row(name, r.complexity, r.iou, timings[name].summary(base)) for name, r in rows.items()}
     table = markdown([*rows.values()], machine, mode)
     print(table, end='')
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out, table.encode())
         write_atomic(args.out.with_suffix('.json'), to_json([*rows.values()], machine, mode).encode())
 

@@ -29,6 +29,7 @@ centres. The boxes are read from the data set's own tables, not from the infos: 
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', type=Path, metavar='DIR', help='write <scene>_<sample token>.png here')
@@ -73,6 +74,7 @@ def read_annotations(dataset: CVTIONuScenesDataset) -> dict[str, tuple[Annotatio
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     show = cli.has_display() and not args.not_show
     if not show and args.output_dir is None:

@@ -15,6 +15,7 @@ from projects.CVT_IO.cvt_io.labels.io import write_atomic
 
 
 def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
     parser = argparse.ArgumentParser(description='Print a whole config, with its bases and options merged.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--save-path', type=Path, metavar='FILE', help='write it to this .py, .json or .yml file too')
@@ -23,6 +24,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Does what the command line asks for."""
     args = parse_args()
     suffix = args.save_path.suffix if args.save_path else '.py'
     if suffix not in ('.py', '.json', '.yml'):

@@ -13,7 +13,7 @@ from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
 from projects.CVT_IO.cvt_io.labels.classes import CLASSES
 from projects.CVT_IO.cvt_io.zoo.original import convert_original
-from projects.CVT_IO.cvt_io.zoo.publish import publish
+from projects.CVT_IO.cvt_io.zoo.publish import non_finite, publish
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,9 +35,15 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     state = convert_original(args.in_file, build_model(cfg))
-    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = non_finite(state)
     if broken:
         print(f'warning: {len(broken)} tensors hold NaN or infinity, the first of them {broken[0]}', file=sys.stderr)
+    if 'neck.latent_array.features' in state:
+        print(
+            'note: nothing in the file tells how many passes of shared self-attention it was trained with, nor whether '
+            f'each camera had a grid of its own; both are now those of {args.config}',
+            file=sys.stderr,
+        )
     meta = dict(
         version=__version__, cfg=cfg.pretty_text, dataset_meta=dict(classes=CLASSES), converted_from=args.in_file.name
     )

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.cvt_io import __version__
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.weights import read_checkpoint
-from projects.CVT_IO.cvt_io.zoo.publish import publish
+from projects.CVT_IO.cvt_io.engine.weights import CheckpointError, read_checkpoint
+from projects.CVT_IO.cvt_io.zoo.publish import non_finite, publish
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +30,10 @@ def main() -> None:
     """Does what the command line asks for."""
     args = parse_args()
     checkpoint = read_checkpoint(args.in_file)
-    print(publish(args.out_file, checkpoint['state_dict'], dict(checkpoint['meta'], version=__version__)))
+    broken = non_finite(checkpoint['state_dict'])
+    if broken:
+        raise CheckpointError(f'{args.in_file}: {len(broken)} tensors hold NaN or infinity, the first is {broken[0]}')
+    print(publish(args.out_file, checkpoint['state_dict'], dict(version=__version__) | checkpoint['meta']))
 
 
 if __name__ == '__main__':

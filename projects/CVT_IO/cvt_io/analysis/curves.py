@@ -6,7 +6,7 @@ by samples seen. (The notes' logs count from 0: their step 1,406 is 1,407 steps 
 **The rule.** The first that applies is the verdict:
 
 1. *collapsed*: the latest training loss is not finite; or the IoU had reached :data:`ALIVE_IOU` and the latest one is
-   below :data:`ZERO_IOU`. (The notes' ``cvt_io_v2_3`` and ``cvt_io_v2_6`` did so.)
+   below :data:`FALLEN` of the best one. (The notes' ``cvt_io_v2_3`` and ``cvt_io_v2_6`` did so.)
 2. *undecided*: no validation lies within the steps of the notes' log.
 3. *not learning*: the IoU has not reached :data:`ALIVE_IOU` by step :data:`LEARNS_BY`. (Each run of the notes that
    learnt had done so by step 11,256.)
@@ -30,7 +30,7 @@ from . import notes
 from .logs import Run
 
 ALIVE_IOU = 0.05
-ZERO_IOU = 0.005
+FALLEN = 0.1
 LEARNS_BY = 12_000
 WINDOW = 5
 TOLERANCE = 0.02
@@ -211,8 +211,8 @@ def _collapse(iou: Curve, loss: Curve) -> Collapse | None:
     if finite.size and not finite[-1]:
         return _fall(loss.steps, finite, ~finite)
     alive = iou.values >= ALIVE_IOU
-    zero = ~(iou.values >= ZERO_IOU)  # NaN too
-    return _fall(iou.steps, alive, zero) if alive.any() and zero[-1] else None
+    fallen = ~(iou.values >= FALLEN * np.fmax.accumulate(iou.values))  # NaN too
+    return _fall(iou.steps, alive, fallen) if alive.any() and fallen[-1] else None
 
 
 def _fall(steps: np.ndarray, well: np.ndarray, ill: np.ndarray) -> Collapse:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
-from mmdet3d.registry import DATASETS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..engine.config import ConfigError
+from ..engine.config import ConfigError, build_dataset
 from ..labels.classes import CLASSES
 
 CAMERAS = 6
@@ -53,13 +53,13 @@ def random_batch(cfg: Config, batch_size: int, cameras: int = CAMERAS, seed: int
 
 def test_batches(cfg: Config, batch_size: int, count: int = 16) -> list[dict]:
     """The first batches of a config's test set, before the data preprocessor."""
-    loader = dict(cfg.test_dataloader, batch_size=batch_size, num_workers=0, persistent_workers=False)
-    return list(itertools.islice(build_loader(loader), count))
+    loader = build_loader(cfg, 'test_dataloader', batch_size=batch_size, num_workers=0, persistent_workers=False)
+    return list(itertools.islice(loader, count))
 
 
-def build_loader(loader: dict) -> DataLoader:
-    """A data loader without a Runner, which would look for its data set in mmengine's own registry."""
-    return Runner.build_dataloader(dict(loader, dataset=DATASETS.build(loader['dataset'])))
+def build_loader(cfg: Config, name: str, **overrides: Any) -> DataLoader:
+    """A config's data loader without a Runner, which would look for the data set in mmengine's own registry."""
+    return Runner.build_dataloader(dict(cfg[name], dataset=build_dataset(cfg, name), **overrides))
 
 
 def _circle(cameras: int) -> Tensor:

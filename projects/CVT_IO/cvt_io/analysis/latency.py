@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def time_in_turn(
     """
     if samples < 1:
         raise ValueError(f'samples: expected at least 1, got {samples}')
-    clock = _cuda_seconds if device.type == 'cuda' else _seconds
+    clock = functools.partial(_cuda_seconds, device) if device.type == 'cuda' else _seconds
     peaks = {}
     for name, step in steps.items():
         for _ in range(warm_up):
@@ -87,11 +88,12 @@ def _seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _cuda_seconds(step: Callable[[], object]) -> float:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    start.record()
-    step()
-    end.record()
-    torch.cuda.synchronize()
+def _cuda_seconds(device: torch.device, step: Callable[[], object]) -> float:
+    with torch.cuda.device(device):  # events are of the current one
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        step()
+        end.record()
+        torch.cuda.synchronize()
     return start.elapsed_time(end) / 1e3

@@ -21,7 +21,7 @@ def time_loader(cfg: Config, samples: int, warm_up: int) -> dict[str, float | in
     Returns:
         images and frames a second, and the median milliseconds between two batches.
     """
-    loader = build_loader(cfg.train_dataloader)
+    loader = build_loader(cfg, 'train_dataloader')
     batches = iter(loader)
     for _ in range(warm_up):
         next(batches)

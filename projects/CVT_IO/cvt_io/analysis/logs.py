@@ -57,8 +57,11 @@ class Run:
         if not self.config.is_file():
             return None
         try:
-            settings = _train_cfg(ast.parse(self.config.read_text()))
+            module = ast.parse(self.config.read_text())
+            settings, scaling = _plain_values(module, 'train_cfg'), _plain_values(module, 'auto_scale_lr')
         except (SyntaxError, ValueError):
+            return None
+        if scaling.get('enable'):  # then nothing is accumulated, and the number of processes is not in the config
             return None
         batch = settings.get('base_batch_size')
         return batch if isinstance(batch, int) and batch > 0 else None
@@ -120,7 +123,7 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
             row = None
         if not isinstance(row, dict):
             raise DataError(
-                f'{path}, line {number}: expected a JSON object, as mmengine logs them, found {line[:40]!r}'
+                f'{path}, line {number}: expected a JSON object, as mmengine logs them, found {line[:40]!a}'
             )
         if type(row.get('step')) is int:
             rows.append({key: value for key, value in row.items() if type(value) in (int, float)})
@@ -145,10 +148,10 @@ def _ascending(rows: Rows) -> Rows:
     return dict(sorted(rows.items()))
 
 
-def _train_cfg(module: ast.Module) -> dict[str, object]:
-    """The plain values of ``train_cfg = dict(…)``."""
+def _plain_values(module: ast.Module, name: str) -> dict[str, object]:
+    """The plain values of ``name = dict(…)``."""
     for node in module.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id='train_cfg')], value=ast.Call(keywords=keywords)):
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Call(keywords=keywords)) if target == name:
                 return {k.arg: k.value.value for k in keywords if k.arg and isinstance(k.value, ast.Constant)}
     return {}

@@ -29,12 +29,14 @@ def _processor() -> str:
 
 
 def require_device(name: str) -> torch.device:
-    """A device of this machine.
+    """A processor or GPU of this machine.
 
     Raises:
         DataError: there is none of that name.
     """
     try:
+        if torch.device(name).type not in ('cpu', 'cuda'):  # others compute nothing, or are not waited for
+            raise RuntimeError('expected cpu or cuda')
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise DataError(f'device {name}: not on this machine ({str(error).splitlines()[0]})') from error

@@ -44,6 +44,12 @@ class Row:
         return own / base if own and base else None
 
 
+def base_of(rows: Sequence[Row]) -> str:
+    """The model to which our times are relative: the notes' baseline, or the first where it is not among the rows."""
+    names = [row.config for row in rows]
+    return BASE if BASE in names or not names else names[0]
+
+
 def read_result(folder: Path | None, config: str) -> float | None:
     """IoU of ``<folder>/<config>.json``, a file of ``tools/test.py --out``; ``None`` if there is none.
 
@@ -59,7 +65,7 @@ def read_result(folder: Path | None, config: str) -> float | None:
         raise DataError(f'{path}: expected metrics of tools/test.py --out with {IOU_KEY!r}, found {error!r}') from error
 
 
-HEADER = (
+_HEADER = (
     ('config', '---'),
     ('IoU@0.50, notes', '--:'),
     ('ours', '--:'),
@@ -70,15 +76,16 @@ HEADER = (
     ('ours, their way', '--:'),
     ('all MACs', '--:'),
     ('Cost-Time, notes', '--:'),
-    ('of cvt', '--:'),
+    (f'of {BASE}', '--:'),
     ('ours', '--:'),
-    ('of cvt', '--:'),
+    ('of {base}', '--:'),
 )
 
 
 def markdown(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
     """The table, and below it what its columns are and where the times were taken."""
-    lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*zip(*HEADER, strict=True), *map(_cells, rows))]
+    header = [tuple(cell.format(base=base_of(rows)) for cell in cells) for cells in zip(*_HEADER, strict=True)]
+    lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*header, *map(_cells, rows))]
     lines += [
         '',
         '*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: '
@@ -122,4 +129,4 @@ def to_json(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
         )
         for row in rows
     }
-    return json.dumps(dict(machine=machine, mode=mode, models=models), indent=2) + '\n'
+    return json.dumps(dict(machine=machine, mode=mode, base=base_of(rows), models=models), indent=2) + '\n'

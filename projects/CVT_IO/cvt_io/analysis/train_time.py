@@ -50,6 +50,8 @@ def train_time(run: Run, include_outliers: bool = False) -> TrainTime:
     if not run.training:
         raise DataError(f'{run.name}: expected training rows, found only validations')
     steps, seconds = run.curve('time')
+    if not np.isfinite(seconds).all():
+        raise DataError(f'{run.name}: expected finite times, found {seconds[~np.isfinite(seconds)][0]}')
     interval = int(np.median(np.diff(steps))) if len(steps) > 1 else steps[0]
     lengths = np.diff(steps, prepend=max(steps[0] - interval, 0))
     rows = [

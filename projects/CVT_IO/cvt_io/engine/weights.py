@@ -47,7 +47,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     others = [str(key) for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if others:
         raise CheckpointError(f'{path}: expected a state dict of tensors, found other values: {_first(others)}')
-    return {'meta': {}} | content
+    content = {'meta': {}} | content
+    if not isinstance(content['meta'], Mapping):
+        raise CheckpointError(f'{path}: meta: expected a dictionary, found {type(content["meta"]).__name__}')
+    return content
 
 
 def check_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:

@@ -7,10 +7,11 @@ what the list says; every other name stands for :class:`Inert`, whatever it is i
 from __future__ import annotations
 
 import pickle
+import reprlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 from ..labels.errors import DataError
 
@@ -33,7 +34,7 @@ _PICKLE_ERRORS = (
 
 
 class Inert:
-    """Stands for an object of any class: takes every argument, state and item, and keeps none of them."""
+    """Stands for an object of any class: takes every argument and item, and keeps none of them."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Inert:
         return super().__new__(cls)
@@ -43,9 +44,6 @@ class Inert:
 
     def __call__(self, *args: object, **kwargs: object) -> Inert:
         return self
-
-    def __setstate__(self, state: object) -> None:
-        pass
 
     def __setitem__(self, key: object, value: object) -> None:
         pass
@@ -79,6 +77,12 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
         """What a name in the pickle stands for."""
         return self._allowed.get((module, name), Inert)
 
+    def _drop_state(self) -> None:
+        """BUILD gives an object its state, which would reach into what the list allows: no state is ever taken."""
+        self.stack.pop()  # type: ignore[attr-defined]
+
+    dispatch: ClassVar[dict[int, Callable]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _drop_state}  # type: ignore[attr-defined]
+
     def get_extension(self, code: int) -> None:
         """Refuses numbers of the interpreter's extension registry, which would go past :meth:`find_class`."""
         raise pickle.UnpicklingError(f'extension code {code}')
@@ -95,3 +99,8 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
             raise
         except _PICKLE_ERRORS as error:
             raise DataError(f'{self._where}: unreadable pickle: {type(error).__name__}: {error}') from error
+
+
+def short(value: object) -> str:
+    """A value of a stranger's for an error message: nested ones are exponentially longer than their file."""
+    return reprlib.repr(value)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..labels.errors import DataError
-from .restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler
+from .restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
 
 _DTYPES = {
     'BFloat16Storage': torch.bfloat16,
@@ -32,8 +32,10 @@ _DTYPES = {
 
 def _rebuild_tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Tensor:
     """A view of a storage, like torch's own of that name, but never larger than what the file holds."""
-    if not isinstance(storage, Tensor) or math.prod(size) > storage.numel():
-        raise ValueError(f'a tensor of shape {size} is larger than its storage')
+    if not isinstance(storage, Tensor) or not all(isinstance(n, int) for n in (offset, *size, *stride)):
+        raise TypeError('a tensor is not made of a storage and numbers')
+    if math.prod(size) > storage.numel():
+        raise ValueError(f'a tensor of shape {short(size)} is larger than its storage')
     return torch.as_strided(storage, size, stride, offset)
 
 
@@ -87,7 +89,9 @@ class _Unpickler(RestrictedUnpickler):
         """The storage of ``('storage', type, key, location, count)``, as a flat tensor."""
         kind, dtype, key, _, count = pid
         if kind != 'storage' or not isinstance(dtype, torch.dtype):
-            raise ValueError(f'unknown persistent id {kind!r}')
+            raise ValueError(f'unknown persistent id {short(kind)}')
+        if not isinstance(key, str) or not isinstance(count, int):
+            raise TypeError('a storage without a name and a length')
         if key not in self._storages:
             data = bytearray(self._read(f'data/{key}'))
             if len(data) != count * dtype.itemsize:

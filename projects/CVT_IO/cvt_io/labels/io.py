@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 _TEMPORARY = '.{name}.{pid}.tmp'
 
@@ -17,6 +19,12 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes readable JSON in one step, in a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(data, indent=2) + '\n').encode())
 
 
 def remove_temporaries(folder: Path, name: str = '*') -> None:

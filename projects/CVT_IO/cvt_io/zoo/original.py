@@ -64,12 +64,13 @@ def convert_original(path: str | Path, model: CVTIOSegmentor) -> dict[str, Tenso
     """
     content = read_torch_zip(path)
     state = content.get('state_dict', content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    tensors = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+    if not state or not tensors:
         raise DataError(f'{path}: expected a dictionary of tensors under the key state_dict')
     converted: dict[str, Tensor] = {}
     unknown = []
     for key, value in state.items():
-        name = our_name(str(key), model)
+        name = our_name(key, model)
         if name is None or name in converted:
             unknown.append(f'{key} {_shape(value)}')
         else:

@@ -24,10 +24,11 @@ def publish(path: Path, state: Mapping[str, Tensor], meta: Mapping[str, Any], ha
     Equal weights and meta give equal bytes.
 
     Args:
-        path: file to write; its suffix becomes ``.pth``.
+        path: file to write, in a folder that is made if need be.
         state: the weights.
         meta: of which :data:`META_KEYS` and ``version`` are kept.
-        hash_in_name: whether ``-<first 8 digits of the file's SHA-256>`` is added to the name.
+        hash_in_name: whether the name becomes ``<name>-<first 8 digits of the file's SHA-256>.pth``; without, it is
+            as given.
 
     Returns:
         the file.
@@ -39,8 +40,14 @@ def publish(path: Path, state: Mapping[str, Tensor], meta: Mapping[str, Any], ha
     stream = BytesIO()
     torch.save(content, stream)
     data = stream.getvalue()
-    digest = f'-{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}' if hash_in_name else ''
-    # Not with_suffix, which would cut `cvt_v1.5` short.
-    target = path.with_name(path.name.removesuffix('.pth') + digest + '.pth')
-    write_atomic(target, data)
-    return target
+    if hash_in_name:
+        digits = hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
+        path = path.with_name(f'{path.name.removesuffix(".pth")}-{digits}.pth')  # with_suffix cuts `cvt_v1.5` short
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+    return path
+
+
+def non_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Keys of the tensors that hold NaN or infinity."""
+    return [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]

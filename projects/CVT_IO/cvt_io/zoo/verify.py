@@ -32,7 +32,7 @@ def identify(path: Path, catalogue: Mapping[str, Entry]) -> str:
         DataError: its content is not what its name says, or nothing tells what it should be.
     """
     if not path.is_file():
-        raise DataError(f'{path}: no such file')
+        raise DataError(f'{path}: {"expected a file, found a folder" if path.is_dir() else "no such file"}')
     found = sha256_of(path)
     published = {entry.name: entry.weights for entry in catalogue.values() if entry.weights is not None}
     for name, weights in published.items():
