@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.table import Table
 
-from projects.CVT_IO.cvt_io.zoo.catalogue import REPOSITORY, read_catalogue
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.zoo.catalogue import REPOSITORY, published_weights, read_catalogue
 
 CONFIG = 'configs/toy/cvt_io_v2_2_demo.py'
 PUBLISHED = ('cvt_io_v2_2_toy', 'cvt_toy')
@@ -58,10 +59,10 @@ class Demo:
 
     def download(self, name: str) -> tuple[str, Path]:
         """Config and checkpoint of a published model."""
-        entry = read_catalogue()[name]
+        catalogue = read_catalogue()
+        weights = published_weights(catalogue, name)
         self.run(f'download of {name}', 'tools/model_zoo.py', 'download', name, '--dest', self.work_dir)
-        assert entry.weights is not None  # or the download would have failed
-        return entry.config, self.work_dir / entry.weights.name
+        return catalogue[name].config, self.work_dir / weights.name
 
     def test(self, title: str, name: str, config: str, checkpoint: Path, *options: str, control: str = '') -> Metrics:
         """Tests and draws every fifth frame. Args: name, of the folder of results; options, of the config."""
@@ -94,15 +95,16 @@ def main() -> None:
     args = parse_args()
     demo = Demo(args.data_root, args.work_dir, args.cfg_options)
     demo.make_world()
+    published = {name: demo.download(name) for name in PUBLISHED}
     trained = (CONFIG, demo.train())
     results = {
         TRAINING: demo.test(TRAINING, 'train', *trained, *args.cfg_options, TRAIN_FRAMES),
         CONTROL: demo.test(CONTROL, 'control', *trained, *args.cfg_options, TRAIN_FRAMES, control='other-frame'),
         UNSEEN: demo.test(UNSEEN, 'unseen', *trained, *args.cfg_options),
     }
-    for name in PUBLISHED:
+    for name, model in published.items():
         title = f'{UNSEEN}, published {name}'
-        results[title] = demo.test(title, name, *demo.download(name))
+        results[title] = demo.test(title, name, *model)
     report(results, demo.seconds)
     print('Panels:', *sorted({panel.parent for panel in args.work_dir.rglob('panels/*.png')}), sep='\n  ')
     if not args.cfg_options:
@@ -133,4 +135,4 @@ def require_sight(results: dict[str, Metrics]) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main)
