@@ -7,7 +7,7 @@ import json
 import pytest
 
 from projects.CVT_IO.cvt_io.analysis.complexity import Complexity
-from projects.CVT_IO.cvt_io.analysis.table import Row, markdown, read_result, to_json
+from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, markdown, read_result
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 
 COUNT = Complexity(1_234_567, 2_345_600_000, 345_678, 4_567_890_123, {})
@@ -41,7 +41,7 @@ def test_machine_and_mode_are_named():
 
 
 def test_json_is_unrounded():
-    content = json.loads(to_json([Row('cvt_io_v2_2', COUNT, 0.3214, COST)], 'a machine', 'a mode'))
+    content = json.loads(json.dumps(as_data([Row('cvt_io_v2_2', COUNT, 0.3214, COST)], 'a machine', 'a mode')))
     model = content['models']['cvt_io_v2_2']
     assert model['notes'] == dict(iou=0.328, params_k=936.94, gflops=6.81, cost_ms=33.08, cost_ratio=33.08 / 46.67)
     assert model['ours']['iou_050'] == 0.3214 and model['ours']['cost'] == COST

@@ -17,7 +17,7 @@ from projects.CVT_IO.cvt_io.analysis.curves import LOGGED_RUNS, compare
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
 from projects.CVT_IO.cvt_io.analysis.train_time import Stretch, train_time
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.io import write_result
 
 LOG_HELP = 'work folder, with the logs of all starts of a run, or one log file <timestamp>/vis_data/<timestamp>.json'
 
@@ -161,8 +161,7 @@ def run_compare(args: argparse.Namespace) -> None:
         figures.save_figure(figures.plot_comparison(comparison), Path(args.out))
     if args.out_json:
         content = json.dumps(curve_report.as_data(comparison), indent=2, allow_nan=False)
-        Path(args.out_json).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(Path(args.out_json), (content + '\n').encode())
+        write_result(Path(args.out_json), (content + '\n').encode())
 
 
 def main() -> None:

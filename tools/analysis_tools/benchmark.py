@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from projects.CVT_IO.cvt_io.analysis.inputs import random_batch, test_batches
-from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, Timing, time_in_turn
+from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
 from projects.CVT_IO.cvt_io.analysis.loader import time_loader
 from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.engine.config import load_configs, require_data
 from projects.CVT_IO.cvt_io.labels.io import write_json
 
 
@@ -69,9 +69,7 @@ def main() -> None:
     """Does what the command line asks for."""
     args = parse_args()
     device = require_device(args.device)
-    cfgs = {Path(path).stem: load_config(path, args.cfg_options) for path in [args.config, *args.vs]}
-    if len(cfgs) <= len(args.vs):
-        sys.exit('error: --vs: expected configs of different names')
+    cfgs = load_configs([args.config, *args.vs], '--vs', args.cfg_options)
     result: dict = dict(machine=describe_machine(device))
     if args.loader:
         cfg = cfgs[Path(args.config).stem]
@@ -88,7 +86,8 @@ def main() -> None:
         timings = time_in_turn(steps, args.samples, device, args.warm_up, args.log_interval)
         base = Path(args.vs[0]).stem if args.vs else Path(args.config).stem
         summaries = {name: timing.summary(timings[base]) for name, timing in timings.items()}
-        result |= dict(mode=mode_of(args), base=base, models=summaries, seconds=seconds_of(timings))
+        seconds = {name: timing.seconds for name, timing in timings.items()}  # for a reader's own statistics
+        result |= dict(mode=mode_of(args), base=base, models=summaries, seconds=seconds)
         print_table(summaries, base, f'{result["mode"]}; {result["machine"]}')
     if args.out:
         write_json(args.out, result)
@@ -112,11 +111,6 @@ def mode_of(args: argparse.Namespace) -> str:
     words = ['training step' if args.train else 'forward', f'batch {args.batch_size}']
     words += [word for word, on in (('amp', args.amp), ('BatchNorms folded', args.fuse_conv_bn)) if on]
     return ', '.join(words)
-
-
-def seconds_of(timings: dict[str, Timing]) -> dict[str, list[float]]:
-    """All measurements, for a reader's own statistics."""
-    return {name: timing.seconds for name, timing in timings.items()}
 
 
 def print_table(summaries: dict[str, dict], base: str, title: str) -> None:

@@ -38,15 +38,15 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     require_data(cfg, 'test_dataloader')
-    result = {f'{name}/IoU': best_constant_iou(positives, kept)[0] for name, (positives, kept) in count(cfg).items()}
+    result = {f'{name}/IoU': best_constant_iou(*counts)[0] for name, counts in count(cfg).items()}
     for name, iou in result.items():
         print(f'{name} of the best constant map: {iou:.4f}')
     if args.out:
         write_json(args.out, result)
 
 
-def count(cfg: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By label group: in how many frames of the test set each cell is positive, and in how many it counts."""
+def count(cfg: Config) -> dict[str, np.ndarray]:
+    """By label group (2, h, w): in how many frames of the test set a cell is positive, and in how many it counts."""
     dataset = build_dataset(cfg, 'test_dataloader')
     groups = build_label_groups(cfg.test_evaluator.label_groups)
     counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}
@@ -56,7 +56,7 @@ def count(cfg: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         for group in groups:
             keep = group.keep(visibility).numpy()
             counts[group.name] += (group.target(classes).numpy() & keep, keep)
-    return {name: (positives, kept) for name, (positives, kept) in counts.items()}
+    return counts
 
 
 if __name__ == '__main__':

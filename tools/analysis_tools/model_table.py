@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 # The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
@@ -16,10 +17,10 @@ from projects.CVT_IO.cvt_io.analysis.latency import time_in_turn
 from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.notes import notes_table
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step
-from projects.CVT_IO.cvt_io.analysis.table import Row, base_of, markdown, read_result, to_json
+from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, base_of, markdown, read_result
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.engine.config import build_model, load_configs
+from projects.CVT_IO.cvt_io.labels.io import write_json, write_result
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -57,10 +58,7 @@ def main() -> None:
         sys.exit(f'error: --results {args.results}: no such folder')
     device = require_device(args.device)
     rows, steps = {}, {}
-    for path in args.configs:
-        name, cfg = Path(path).stem, load_config(path)
-        if name in rows:
-            sys.exit(f'error: --configs {path}: expected configs of different names')
+    for name, cfg in load_configs(args.configs, '--configs').items():
         model = build_model(cfg)
         rows[name] = Row(name, count_complexity(model, image_size(cfg)), read_result(args.results, name))
         steps[name] = inference_step(model.to(device), [random_batch(cfg, 1)], device, fuse=args.fuse_conv_bn)
@@ -70,13 +68,12 @@ def main() -> None:
         mode = 'one forward pass, batch 1' + (', BatchNorms folded' if args.fuse_conv_bn else '')
         timings = time_in_turn(steps, args.samples, device)
         base = timings[base_of([*rows.values()])]
-        rows = {name: Row(name, r.complexity, r.iou, timings[name].summary(base)) for name, r in rows.items()}
+        rows = {name: replace(row, cost=timings[name].summary(base)) for name, row in rows.items()}
     table = markdown([*rows.values()], machine, mode)
     print(table, end='')
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(args.out, table.encode())
-        write_atomic(args.out.with_suffix('.json'), to_json([*rows.values()], machine, mode).encode())
+        write_result(args.out, table.encode())
+        write_json(args.out.with_suffix('.json'), as_data([*rows.values()], machine, mode))
 
 
 if __name__ == '__main__':

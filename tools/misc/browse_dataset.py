@@ -5,7 +5,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
-# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np

@@ -4,14 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.fileio import dump
 
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import load_config
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
+from projects.CVT_IO.cvt_io.labels.io import write_result
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,8 +33,7 @@ def main() -> None:
     print(cfg.pretty_text)
     if args.save_path:
         text = cfg.pretty_text if suffix == '.py' else dump(cfg.to_dict(), file_format=suffix[1:])
-        args.save_path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(args.save_path, text.encode())
+        write_result(args.save_path, text.encode())
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ depend on how cleverly the model at hand computes it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,12 +89,11 @@ def _plain_attention(model: nn.Module) -> Iterator[None]:
         cameras = max(query.shape[1], key.shape[1])
         return (*(x.expand(-1, cameras, -1, -1, -1) for x in (query, key, value)), *skip)
 
-    handles = [m.register_forward_pre_hook(expand) for m in model.modules() if isinstance(m, CrossAttention)]
-    try:
+    with ExitStack() as hooks:
+        for module in model.modules():
+            if isinstance(module, CrossAttention):
+                hooks.enter_context(module.register_forward_pre_hook(expand))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _NotesCounter:
@@ -119,12 +118,10 @@ class _NotesCounter:
     @contextmanager
     def counting(self) -> Iterator[None]:
         """While it lasts, forward passes add to ``macs``."""
-        handles = [module.register_forward_hook(self._add) for module in self._counted]
-        try:
+        with ExitStack() as hooks:
+            for module in self._counted:
+                hooks.enter_context(module.register_forward_hook(self._add))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _add(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         self.macs += _NOTES_RULES[type(module)](module, args[0], output)

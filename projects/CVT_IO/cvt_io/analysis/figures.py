@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from ..labels.errors import DataError
-from ..labels.io import write_atomic
+from ..labels.io import write_result
 from .curve_report import SOURCE, STANDING, headline
 from .curves import IOU_KEYS, NOTES_LOSS_STEPS, Comparison
 from .logs import Run
@@ -107,8 +107,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise DataError(f'{path}: expected a name that ends in one of .{", .".join(sorted(known))}')
     content = BytesIO()
     figure.savefig(content, format=path.suffix[1:].lower())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content.getvalue())
+    write_result(path, content.getvalue())
 
 
 def _end(comparison: Comparison) -> float:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..labels.errors import DataError
 from .complexity import Complexity
@@ -120,8 +121,8 @@ def _show(value: object, form: str, missing: str = _MISSING) -> str:
     return missing if value is None else form.format(value)
 
 
-def to_json(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
-    """The same figures, unrounded."""
+def as_data(rows: Sequence[Row], machine: str | None, mode: str | None) -> dict[str, Any]:
+    """The same figures for JSON, unrounded."""
     models = {
         row.config: dict(
             notes=asdict(row.notes) | dict(cost_ratio=row.notes_ratio()),
@@ -129,4 +130,4 @@ def to_json(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
         )
         for row in rows
     }
-    return json.dumps(dict(machine=machine, mode=mode, base=base_of(rows), models=models), indent=2) + '\n'
+    return dict(machine=machine, mode=mode, base=base_of(rows), models=models)

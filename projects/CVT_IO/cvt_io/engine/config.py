@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,21 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: 
             cfg[loader].persistent_workers = False  # PyTorch refuses it without workers
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
     return cfg
+
+
+def load_configs(paths: Sequence[str], flag: str, cfg_options: dict[str, Any] | None = None) -> dict[str, Config]:
+    """Reads several configs with the same options; by the names of their files.
+
+    Raises:
+        ConfigError: as :func:`load_config`, or two have the same name; names the command line's flag.
+    """
+    cfgs: dict[str, Config] = {}
+    for path in paths:
+        name = Path(path).stem
+        if name in cfgs:
+            raise ConfigError(f'{flag}: expected configs of different names, found {name} twice')
+        cfgs[name] = load_config(path, cfg_options)
+    return cfgs
 
 
 def build_model(cfg: Config) -> CVTIOSegmentor:

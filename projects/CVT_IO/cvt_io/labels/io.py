@@ -21,10 +21,15 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes readable JSON in one step, in a folder that is made if need be."""
+def write_result(path: Path, content: bytes) -> None:
+    """:func:`write_atomic` of what a user wants to have somewhere, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(data, indent=2) + '\n').encode())
+    write_atomic(path, content)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """:func:`write_result` of readable JSON."""
+    write_result(path, (json.dumps(data, indent=2) + '\n').encode())
 
 
 def remove_temporaries(folder: Path, name: str = '*') -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..labels.io import write_atomic
+from ..labels.io import write_result
 
 #: What of a checkpoint's ``meta`` is kept, beside the plug-in's version.
 META_KEYS = ('cfg', 'dataset_meta', 'mmengine_version', 'iter', 'converted_from')
@@ -43,8 +43,7 @@ def publish(path: Path, state: Mapping[str, Tensor], meta: Mapping[str, Any], ha
     if hash_in_name:
         digits = hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
         path = path.with_name(f'{path.name.removesuffix(".pth")}-{digits}.pth')  # with_suffix cuts `cvt_v1.5` short
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data)
+    write_result(path, data)
     return path
 
 
