@@ -132,6 +132,9 @@ class CVTIOEfficientNet(EfficientNet):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Args: x (b, 3, H, W), normalised. Returns: the outputs of ``out_blocks``, each (b, C, h, w)."""
+        if not self.training and x.device.type == 'cpu' and len(x) > 1 and not torch.compiler.is_compiling():
+            # One image's activations stay in a CPU's cache, those of a batch do not.
+            return tuple(torch.cat(outputs) for outputs in zip(*map(self.forward, x.split(1)), strict=True))
         # Channels last is the faster layout of convolutions, on CPUs by 1.6 times.
         x = self.layers[0](x.contiguous(memory_format=torch.channels_last))
         outputs = {}

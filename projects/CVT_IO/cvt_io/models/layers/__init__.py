@@ -1,10 +1,11 @@
 """Building blocks of the necks."""
 
-from .attention import CrossAttention, joint_attention, unit_channels
+from .attention import CrossAttention, unit_channels
 from .bev_query import BEVPosition
 from .camera_rays import Rig
 from .cross_view import CrossView
 from .image_tokens import ImageTokens, per_image
+from .joint_attention import joint_attention
 from .learned_grid import LearnedGrid
 
 __all__ = [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .joint_attention import joint_attention
 
 
 class CrossAttention(nn.Module):
@@ -46,50 +47,39 @@ class CrossAttention(nn.Module):
         Returns:
             (b, d, H, W).
         """
-        grid = query.shape[-2:]
         attended = joint_attention(
-            self._split_heads(self.to_q(_tokens(query))),
-            self._split_heads(self.to_k(_tokens(key))),
-            self._split_heads(self.to_v(_tokens(value))),
-        )  # b m Q c
+            self.split_heads(self.to_q(tokens_of(query))),
+            self.split_heads(self.to_k(tokens_of(key))),
+            self.split_heads(self.to_v(tokens_of(value))),
+        )
+        return self.refine(attended, query.shape[-2:], skip)
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(…, T, m·c) → (…, m, T, c)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+
+    def refine(self, attended: Tensor, grid: tuple[int, int], skip: Tensor | None) -> Tensor:
+        """What follows the attention.
+
+        Args:
+            attended: (b, m, Q, c), of H·W queries.
+            grid: (H, W).
+            skip: (b, d, H, W), or None.
+
+        Returns:
+            (b, d, H, W).
+        """
         z = self.proj(attended.transpose(1, 2).flatten(2))  # b Q d
         if skip is not None:
-            z = z + _tokens(skip)
+            z = z + tokens_of(skip)
         z = self.prenorm(z)
         z = self.postnorm(z + self.mlp(z))
         return z.transpose(1, 2).unflatten(2, grid)
 
-    def _split_heads(self, x: Tensor) -> Tensor:
-        """(b, n, T, m·c) → (b, n, m, T, c)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
-
-def _tokens(grid: Tensor) -> Tensor:
+def tokens_of(grid: Tensor) -> Tensor:
     """(…, d, H, W) → (…, H·W, d)."""
     return grid.flatten(-2).transpose(-2, -1)
-
-
-def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention with per-camera scores and one softmax over the keys of all cameras.
-
-    Args:
-        query: (b, n or 1, m, Q, c).
-        key: (b, n or 1, m, K, c).
-        value: as ``key``.
-
-    Returns:
-        (b, m, Q, c).
-    """
-    if query.shape[1] == 1:  # queries that no camera tells apart: plain attention to all tokens
-        return F.scaled_dot_product_attention(query[:, 0], _merge_cameras(key), _merge_cameras(value))
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5  # b n m Q K
-    weights = scores.permute(0, 2, 3, 1, 4).flatten(3).softmax(-1)  # b m Q n·K
-    return weights @ _merge_cameras(value.expand(-1, query.shape[1], -1, -1, -1))
-
-
-def _merge_cameras(x: Tensor) -> Tensor:
-    """(b, n, m, K, c) → (b, m, n·K, c)."""
-    return x.transpose(1, 2).flatten(2, 3)
 
 
 def unit_channels(x: Tensor, dim: int = -3) -> Tensor:

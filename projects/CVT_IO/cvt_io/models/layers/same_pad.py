@@ -35,10 +35,9 @@ class SamePadConv2d(nn.Conv2d):
         """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
         top, bottom = self._pads(self.static_size or x.shape[-2], 0)
         left, right = self._pads(self.static_size or x.shape[-1], 1)
-        if (top, left) == (bottom, right):
-            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
-        x = F.pad(x, (left, right, top, bottom))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        # A kernel with zeros before it and even padding is the same as the odd padding, without a padded copy of x.
+        weight = F.pad(self.weight, (right - left, 0, bottom - top, 0)) if (top, left) != (bottom, right) else self.weight
+        return F.conv2d(x, weight, self.bias, self.stride, (bottom, right), self.dilation, self.groups)
 
     def _pads(self, size: int, axis: int) -> tuple[int, int]:
         """Cells to add before and after an axis of ``size`` cells."""

@@ -1,0 +1,78 @@
+"""Attention with one softmax over the keys of several cameras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Camera i's queries meet camera i's keys; one softmax runs over the keys of all cameras.
+
+    Args:
+        query: (b, n or 1, m, Q, c).
+        key: (b, n or 1, m, K, c).
+        value: as ``key``.
+
+    Returns:
+        (b, m, Q, c).
+    """
+    if query.shape[1] == 1:  # queries that no camera tells apart: plain attention to all tokens
+        return F.scaled_dot_product_attention(query[:, 0], merge_cameras(key), merge_cameras(value))
+    if key.shape[1] == 1:  # few latents, which are the same for every camera
+        return _weights(query, key).sum(1) @ value[:, 0]
+    if query.device.type == 'cpu' and not torch.compiler.is_compiling():
+        return _BlockAttention.apply(query, key, value)
+    return torch.einsum('bnmqk,bnmkc->bmqc', _weights(query, key), value)
+
+
+def merge_cameras(x: Tensor) -> Tensor:
+    """(b, n, m, K, c) → (b, m, n·K, c)."""
+    return x.transpose(1, 2).flatten(2, 3)
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    """Shares of each camera's keys, (b, n, m, Q, K); for a query they sum to 1 over n and K."""
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    weights = scores.permute(0, 2, 3, 1, 4).flatten(3).softmax(-1)  # b m Q n·K
+    return weights.unflatten(-1, (query.shape[1], -1)).permute(0, 3, 1, 2, 4)
+
+
+class _BlockAttention(torch.autograd.Function):
+    """The joint softmax, camera by camera, without the scores ever being in memory.
+
+    Each camera's attention comes with the logarithm of its softmax's denominator, and these say how much of the joint
+    softmax is the camera's. In the backward pass a block needs of its own softmax nothing but the joint output and the
+    joint denominator.
+
+    Source: Dao et al., FlashAttention, NeurIPS 2022, section 3.1 and appendix B.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Shapes as in :func:`joint_attention`, with n cameras each."""
+        blocks = [x.flatten(0, 1) for x in (query, key, value)]
+        out, log_sum = (x.unflatten(0, query.shape[:2]) for x in _flash(*blocks))  # b n m Q c, b n m Q
+        joint_log_sum = log_sum.logsumexp(1, keepdim=True)
+        joint = (out * (log_sum - joint_log_sum).exp().unsqueeze(-1)).sum(1)
+        ctx.save_for_backward(query, key, value, joint, joint_log_sum)
+        return joint
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of query, key and value."""
+        query, key, value, joint, joint_log_sum = ctx.saved_tensors
+        cameras = query.shape[1]
+        grad, joint = (x[:, None].expand(-1, cameras, -1, -1, -1).flatten(0, 1) for x in (grad, joint))
+        log_sum = joint_log_sum.expand(-1, cameras, -1, -1).flatten(0, 1)
+        blocks = [x.flatten(0, 1) for x in (query, key, value)]
+        gradients = _flash_backward(grad, *blocks, joint, log_sum, 0.0, False)
+        return tuple(x.unflatten(0, query.shape[:2]) for x in gradients)
