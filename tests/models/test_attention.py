@@ -47,14 +47,14 @@ def test_camera_axis_of_one_is_the_same_for_every_camera(shared):
 
 def test_weights_of_all_cameras_sum_to_one():
     query, key = random_grid(2, 4, 2, 6, 8, seed=1), random_grid(2, 4, 2, 5, 8, seed=2)
-    ones = torch.ones(2, 4, 2, 5, 3, dtype=torch.float64)
-    assert error(joint_attention(query, key, ones), torch.ones(2, 2, 6, 3)) < 1e-12
+    ones = torch.ones(2, 4, 2, 5, 8, dtype=torch.float64)
+    assert error(joint_attention(query, key, ones), torch.ones(2, 2, 6, 8)) < 1e-12
 
 
 def test_weights_of_a_camera_depend_on_the_others():
     query, key = random_grid(2, 4, 2, 6, 8, seed=1), random_grid(2, 4, 2, 5, 8, seed=2)
-    cameras = torch.eye(4, dtype=torch.float64)  # values that say which camera they came from
-    value = cameras.view(1, 4, 1, 1, 4).expand(2, 4, 2, 5, 4)
+    cameras = torch.eye(4, 8, dtype=torch.float64)  # values that say which camera they came from
+    value = cameras.view(1, 4, 1, 1, 8).expand(2, 4, 2, 5, 8)
     before = joint_attention(query, key, value)
     louder = key.clone()
     louder[:, 2] = query[:, 2, :, :1]  # camera 2 now has keys along its own first query

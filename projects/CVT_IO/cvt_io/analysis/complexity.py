@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models import CVTIOSegmentor
-from ..models.layers import CrossAttention
+from ..models.layers import CrossAttention, plain_forward
 
 _PARTS = ('backbone', 'neck', 'bev_decoder', 'head')
 _NECK_PARTS = ('encode', 'process', 'decode')
@@ -57,7 +57,7 @@ def count_complexity(model: CVTIOSegmentor, image_size: tuple[int, int], cameras
     notes, flops = _NotesCounter(model), FlopCounterMode(display=False)
     shapes = FakeTensorMode(allow_non_fake_inputs=True)  # tensors of nothing but a shape
     # The one attention kernel whose products PyTorch's counter sees on every device.
-    with shapes, sdpa_kernel(SDPBackend.MATH), _plain_attention(model), notes.counting(), flops:
+    with shapes, sdpa_kernel(SDPBackend.MATH), plain_forward(), _every_camera(model), notes.counting(), flops:
         calibration = dict(intrinsics=torch.empty(1, cameras, 3, 3), cam_from_ego=torch.empty(1, cameras, 4, 4))
         model(dict(imgs=torch.empty(1, cameras, 3, *image_size), **calibration), mode='tensor')
     by_module = flops.get_flop_counts()
@@ -81,7 +81,7 @@ def _part_names(model: nn.Module) -> list[str]:
 
 
 @contextmanager
-def _plain_attention(model: nn.Module) -> Iterator[None]:
+def _every_camera(model: nn.Module) -> Iterator[None]:
     """Every camera's queries, keys and values are computed, whether or not they differ from the other cameras'."""
 
     def expand(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

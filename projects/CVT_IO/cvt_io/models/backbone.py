@@ -7,16 +7,28 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
+from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
 from mmdet.models.backbones.efficientnet import EfficientNet
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from .layers.norm_swish import ConvNormSwish
 from .layers.recompute import recomputed
 from .layers.same_pad import SamePadConv2d
 from .pretrained import PretrainedError, load_pretrained
 
 ARCHITECTURES = tuple(name for name in EfficientNet.arch_settings if name.startswith('b'))
+
+
+class ChannelsLastMean(nn.Module):
+    """Mean of each channel, whose gradient is in the channels-last layout too, and no more than a view."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (b, C, h, w). Returns: (b, C, 1, 1)."""
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+        total = pixels.sum(1, dtype=torch.promote_types(x.dtype, torch.float32))
+        return (total / pixels.shape[1]).to(x.dtype)[..., None, None]
 
 
 @MODELS.register_module()
@@ -69,6 +81,11 @@ class CVTIOEfficientNet(EfficientNet):
         self.out_blocks = tuple(out_blocks)
         self._set_drop_connect(drop_connect_rate)
         self._truncate(max(self.out_blocks))
+        for block in self.blocks():
+            block.se.global_avgpool = ChannelsLastMean()
+        for module in self.modules():
+            if isinstance(module, ConvModule) and module.with_norm and module.with_activation:
+                module.__class__ = ConvNormSwish
         if padding == 'static':
             self._set_static_padding(self.arch_setting[2])
         self.with_cp = with_cp

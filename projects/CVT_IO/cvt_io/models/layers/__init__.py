@@ -7,6 +7,7 @@ from .cross_view import CrossView
 from .image_tokens import ImageTokens, per_image
 from .joint_attention import joint_attention
 from .learned_grid import LearnedGrid
+from .plain import plain_forward
 
 __all__ = [
     'BEVPosition',
@@ -17,5 +18,6 @@ __all__ = [
     'Rig',
     'joint_attention',
     'per_image',
+    'plain_forward',
     'unit_channels',
 ]

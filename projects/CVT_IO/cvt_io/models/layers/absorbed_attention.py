@@ -83,7 +83,8 @@ def _normalise(factors: Tensor, linear: Tensor, eps: float) -> tuple[Tensor, Ten
 def _mean_square(factors: Tensor, linear: Tensor) -> Tensor:
     """Mean square over the channels of the products of (…, r) and (d, r), without making them: (…, 1), positive."""
     with torch.autocast(factors.device.type, enabled=False):
-        factors, linear = factors.float(), linear.float()
+        dtype = torch.promote_types(factors.dtype, torch.float32)
+        factors, linear = factors.to(dtype), linear.to(dtype)
         squares = (factors @ (linear.T @ linear / len(linear)) * factors).sum(-1, keepdim=True)
         return squares.clamp(min=torch.finfo(squares.dtype).tiny)  # rounding can make it negative
 

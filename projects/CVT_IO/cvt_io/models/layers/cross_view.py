@@ -9,6 +9,7 @@ from .absorbed_attention import absorbed_attention, absorbing_pays
 from .attention import CrossAttention
 from .camera_rays import Rig
 from .image_tokens import ImageTokens
+from .plain import is_plain
 
 
 class CrossView(nn.Module):
@@ -23,7 +24,6 @@ class CrossView(nn.Module):
 
     def __init__(self, in_channels: int, dim: int, attention: dict, bottlenecks: int) -> None:
         super().__init__()
-        self.may_absorb = True
         if dim % 4:
             raise ValueError(f'dim={dim}: expected a multiple of 4, for the bottlenecks')
         self.tokens = ImageTokens(in_channels, dim)
@@ -43,8 +43,9 @@ class CrossView(nn.Module):
         Returns:
             (b, d, H, W).
         """
-        if self.may_absorb and query.shape[1] == 1 and absorbing_pays(self.cross_attend, query[0, 0, 0].numel(), features.shape[2]):
-            attended = absorbed_attention(self.cross_attend, self.tokens, query[:, 0], features, rig)
-            return self.bottlenecks(self.cross_attend.refine(attended, query.shape[-2:], skip))
+        (height, width), block = query.shape[-2:], self.cross_attend
+        if query.shape[1] == 1 and not is_plain() and absorbing_pays(block, height * width, features.shape[2]):
+            attended = absorbed_attention(block, self.tokens, query[:, 0], features, rig)
+            return self.bottlenecks(block.refine(attended, (height, width), skip))
         key, value = self.tokens(features, rig, centres)
-        return self.bottlenecks(self.cross_attend(query, key, value, skip))
+        return self.bottlenecks(block(query, key, value, skip))

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .plain import is_plain
+
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
@@ -28,7 +30,7 @@ def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query[:, 0], merge_cameras(key), merge_cameras(value))
     if key.shape[1] == 1:  # few latents, which are the same for every camera
         return _weights(query, key).sum(1) @ value[:, 0]
-    if query.device.type == 'cpu' and not torch.compiler.is_compiling():
+    if query.device.type == 'cpu' and not torch.compiler.is_compiling() and not is_plain():
         return _BlockAttention.apply(query, key, value)
     return torch.einsum('bnmqk,bnmkc->bmqc', _weights(query, key), value)
 

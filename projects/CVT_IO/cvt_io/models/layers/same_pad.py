@@ -8,6 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .plain import is_plain
+
 
 class SamePadConv2d(nn.Conv2d):
     """Convolution whose output has ⌈input / stride⌉ cells, with the odd cell of padding at the bottom and right.
@@ -35,9 +37,13 @@ class SamePadConv2d(nn.Conv2d):
         """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
         top, bottom = self._pads(self.static_size or x.shape[-2], 0)
         left, right = self._pads(self.static_size or x.shape[-1], 1)
-        # A kernel with zeros before it and even padding is the same as the odd padding, without a padded copy of x.
-        weight = F.pad(self.weight, (right - left, 0, bottom - top, 0)) if (top, left) != (bottom, right) else self.weight
-        return F.conv2d(x, weight, self.bias, self.stride, (bottom, right), self.dilation, self.groups)
+        odd, weight, padding = (0, right - left, 0, bottom - top), self.weight, (top, left)
+        if any(odd):
+            if is_plain():
+                x = F.pad(x, odd)
+            else:  # zeros before the kernel and even padding are the same, without a copy of x
+                weight, padding = F.pad(weight, (right - left, 0, bottom - top, 0)), (bottom, right)
+        return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _pads(self, size: int, axis: int) -> tuple[int, int]:
         """Cells to add before and after an axis of ``size`` cells."""

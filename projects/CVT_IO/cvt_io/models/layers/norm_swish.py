@@ -1,0 +1,60 @@
+"""BatchNorm and swish in one step, for the memory of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class ConvNormSwish(ConvModule):
+    """mmcv's convolution, BatchNorm, swish; in training the norm's output is not kept but worked out again.
+
+    Of the three it is the cheapest to make again, and fresh memory costs a CPU more than arithmetic. Only for plain
+    BatchNorms that learn on a CPU; everything else takes the usual steps.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
+        x, norm = self.conv(x), self.norm
+        if type(norm) is not nn.BatchNorm2d or not norm.training or x.device.type != 'cpu' or not x.requires_grad:
+            return F.silu(norm(x), inplace=not x.requires_grad)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+        return _NormSwish.apply(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps)
+
+
+class _NormSwish(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        """The usual forward pass, running statistics included."""
+        out, mean, inv_std = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
+        ctx.save_for_backward(x, weight, bias, mean, inv_std)
+        ctx.eps = eps
+        return F.silu(out, inplace=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x, weight and bias."""
+        x, weight, bias, mean, inv_std = ctx.saved_tensors
+        scale = weight * inv_std
+        normed = torch.addcmul((bias - mean * scale)[:, None, None], x, scale[:, None, None])
+        grad = torch.ops.aten.silu_backward.grad_input(grad, normed, grad_input=normed)
+        gradients = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, inv_std, True, ctx.eps, [True, True, True]
+        )
+        return *gradients, None, None, None, None
