@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from nuscenes.utils.data_classes import Box
+from pyquaternion import Quaternion
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.boxes import bottom_corners, draw_boxes
@@ -39,10 +41,24 @@ def test_bottom_face_of_a_tilted_box():
     # Turned by 90° about its length (x): its left side (+y) points up, so the bottom face is at y = +height/2
     # and reaches over z ± width/2.
     half = np.sqrt(0.5)
-    corners = bottom_corners(box(0, 0, size=(2, 4, 6), rotation=(half, half, 0, 0)))
+    (corners,) = bottom_corners([box(0, 0, size=(2, 4, 6), rotation=(half, half, 0, 0))]).transpose(0, 2, 1)
     np.testing.assert_allclose(corners[:, 1], [3] * 4)
     np.testing.assert_allclose(sorted(corners[:, 2] - 0.75), [-1, -1, 1, 1])
     np.testing.assert_allclose(sorted(corners[:, 0]), [-2, -2, 2, 2])
+
+
+def test_corners_are_the_devkits_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    rotations = rng.normal(size=(200, 4))
+    rotations /= np.linalg.norm(rotations, axis=1, keepdims=True)
+    rotations[1::2] *= rng.uniform(0.9, 1.1, (100, 1))  # not normalised
+    rotations[-1] = 0
+    boxes = [
+        box(*rng.uniform(0, 2000, 2), size=tuple(rng.uniform(0.3, 12, 3)), rotation=tuple(rotation))
+        for rotation in rotations
+    ]
+    expected = [Box(b.translation, b.size, Quaternion(b.rotation)).bottom_corners() for b in boxes]
+    np.testing.assert_array_equal(bottom_corners(boxes), expected)
 
 
 def test_corners_are_rounded_half_to_even():

@@ -5,7 +5,8 @@ import pytest
 import shapely
 from nuscenes.map_expansion.map_api import NuScenesMap
 
-from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.geometry import BEVGrid, flat_pose
+from projects.CVT_IO.cvt_io.labels import map_layers
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.labels.map_layers import MapLayers
 
@@ -107,19 +108,46 @@ def test_records_near_equal_the_devkits(tmp_path, seed):
     seen = 0
     for x, y in rng.uniform(200, 800, (30, 2)):
         corners = np.array([x - 150, y - 150]), np.array([x + 150, y + 150])
+        square = shapely.box(*corners[0], *corners[1])
         names = ['lane', 'road_segment', 'road_divider', 'lane_divider']
         records = devkit.get_records_in_patch((*corners[0], *corners[1]), names, 'intersect')
         for name in names[:2]:
             expected = [devkit.extract_polygon(devkit.get(name, t)['polygon_token']) for t in records[name]]
-            found = layers.polygons[name].near(shapely.box(*corners[0], *corners[1]))
+            found = layers.polygons[name].near(square, square)
             rings = [[list(ring.coords) for ring in (p.exterior, *p.interiors)] for p in expected]
             assert [[list(map(tuple, ring)) for ring in polygon] for polygon in found] == rings
         for name in names[2:]:
             expected = [devkit.extract_line(devkit.get(name, t)['line_token']) for t in records[name]]
-            found = layers.lines[name].near(*corners)
+            found = layers.lines[name].near(*corners, square)
             assert [p.tolist() for p in found] == [list(map(list, line.coords)) for line in expected]
         seen += sum(map(len, records.values()))
     assert seen > 500
+
+
+@pytest.mark.parametrize('grid', [GRID, BEVGrid((31, 33), (30, 60), 0.25), BEVGrid((70, 90), (350, 330))])
+def test_nothing_seen_is_left_out(tmp_path, monkeypatch, grid):
+    """What is drawn does not change if everything within the square is looked at, and not only what the grid shows."""
+    path = tmp_path / 'map.json'
+    path.write_text(json.dumps(random_map(np.random.default_rng(3), np.array([500, 500]))))
+    layers, rng = MapLayers.from_file(path), np.random.default_rng(4)
+    poses = [flat_pose([np.cos(a), 0, 0, np.sin(a)], [*rng.uniform(400, 600, 2), 0]) for a in rng.uniform(0, np.pi, 40)]
+    found = [layers.draw(pose, grid) for pose in poses]
+    everywhere = np.full(2, -1e9), np.full(2, 1e9)
+    monkeypatch.setattr(map_layers, 'covered_area', lambda *_: everywhere)
+    for pose, bits in zip(poses, found, strict=True):
+        np.testing.assert_array_equal(layers.draw(pose, grid), bits)
+    assert np.bitwise_or.reduce(found, axis=None) == 0b1111
+
+
+@pytest.mark.parametrize('y', [5.5, -4.5])
+def test_the_outermost_cells_are_within_the_area(tmp_path, y):
+    # Column 5 − y: −0.5 and 9.5 are rounded half to even, to 0, which is drawn, and to 10, which is not.
+    builder = MapBuilder()
+    builder.line('road_divider', [(-2, y), (2, y)])
+    builder.polygon('lane', rectangle(-2, 2, y, y))
+    found = load(builder, tmp_path).draw(np.eye(4), GRID)
+    assert np.argwhere(found).tolist() == ([[row, 0] for row in range(3, 8)] if y > 0 else [])
+    assert set(np.unique(found)) <= {0, 0b101}
 
 
 def test_holes_of_one_polygon_are_cut_together(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -29,7 +30,7 @@ class CVTIOPackInputs(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Packs."""
-        imgs = np.ascontiguousarray(np.stack(results['imgs']).transpose(0, 3, 1, 2))
+        imgs = np.stack([cv2.split(img) for img in results['imgs']])
         calibration = {key: results[key].astype(np.float32) for key in ('intrinsics', 'cam_from_ego')}
         sample = Det3DDataSample(metainfo={key: results[key] for key in self.meta_keys if key in results} | calibration)
         label = results.get('gt_bev')

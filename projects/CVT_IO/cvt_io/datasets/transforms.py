@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
 from ..geometry import resize_crop_intrinsics
+from .resample import resize_bilinear
 
 
 @TRANSFORMS.register_module()
@@ -30,19 +30,20 @@ class CVTIOResizeCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resizes and crops."""
-        full = (self.width, self.height + self.top_crop)
-        scales = [(full[0] / img.shape[1], full[1] / img.shape[0]) for img in results['imgs']]
-        results['imgs'] = [
-            mmcv.imresize(img, full, interpolation='bilinear', backend='pillow')[self.top_crop :]
-            for img in results['imgs']
+        resized = [
+            self._resize(img, matrix) for img, matrix in zip(results['imgs'], results['intrinsics'], strict=True)
         ]
-        results['intrinsics'] = np.stack(
-            [
-                resize_crop_intrinsics(matrix, scale, (0, self.top_crop))
-                for matrix, scale in zip(results['intrinsics'], scales, strict=True)
-            ]
-        )
+        results['imgs'] = [img for img, _ in resized]
+        results['intrinsics'] = np.stack([matrix for _, matrix in resized])
         return results
+
+    def _resize(self, img: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        height = self.height + self.top_crop
+        scale = (self.width / img.shape[1], height / img.shape[0])
+        return (
+            resize_bilinear(img, height, self.width, self.top_crop),
+            resize_crop_intrinsics(intrinsics, scale, (0, self.top_crop)),
+        )
 
 
 @TRANSFORMS.register_module()

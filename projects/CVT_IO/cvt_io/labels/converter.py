@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -15,11 +17,14 @@ from ..geometry import BEVGrid
 from .errors import DataError
 from .infos import write_infos
 from .io import remove_temporaries, write_atomic
-from .label_maker import LabelMaker
+from .label_maker import LabelMaker, label_name
 from .layout import EXTRA_TAG, GRID_FILE, grid_json, infos_path, label_dir
 from .map_layers import MapLayers
 from .parallel import parallel_map
+from .shards import Shard, check_labels, label_state
 from .tables import Frame, NuScenesTables, splits_of
+
+Result = TypeVar('Result')
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ def convert(
     grid: BEVGrid | None = None,
     workers: int = 0,
     progress: bool = True,
+    shard: Shard | None = None,
+    merge: int | None = None,
 ) -> Summary:
     """Writes the info file of each split of a version, and the label file of each frame that has annotations.
 
@@ -69,29 +76,41 @@ def convert(
         grid: the labels' grid, :class:`BEVGrid`'s defaults when None.
         workers: processes to use; 0 or 1 means only this one.
         progress: whether to show a progress bar.
+        shard: write only the labels of this share of the frames, and neither infos nor ``grid.json``. Needs no images.
+        merge: make no labels, but see that so many shards made them all, and then write the rest.
 
     Raises:
-        DataError: something of the data is missing or not as expected.
+        DataError: something of the data is missing or not as expected, or ``merge`` finds labels missing or wrong.
     """
     start = time.monotonic()
     root, grid = Path(root), grid or BEVGrid()
     out_dir = root if out_dir is None else Path(out_dir)
     splits = splits_of(version)
     labelled = 'test' not in splits
+    if not labelled and (shard or merge):
+        raise DataError(f'{version}: it has no labels that shards could share')
     frames = _read_frames(root, version, splits, labelled, progress)
+    if shard is not None:
+        frames = shard.share(frames)
     every = [frame for split in frames.values() for frame in split]
     maps = _read_maps(root, every) if labelled else {}
-    check_images(root, every)
+    if shard is None:
+        check_images(root, every)
 
-    out_dir.mkdir(parents=True, exist_ok=True)
     maker = LabelMaker(maps, grid, label_dir(out_dir, extra_tag, grid))
+    if merge is None:
+        out_dir.mkdir(parents=True, exist_ok=True)
     (maker.folder / GRID_FILE).unlink(missing_ok=True)
-    written = _write_labels(maker, every, workers, progress) if labelled else []
-    for split, members in frames.items():
-        write_infos(infos_path(out_dir, extra_tag, split), members, version, split)
-    remove_temporaries(out_dir, f'{extra_tag}_infos_*')
-    if labelled:
-        write_atomic(maker.folder / GRID_FILE, grid_json(grid).encode())
+    written: list[tuple[int, bool]] = []
+    if merge is not None:
+        written = [(size, True) for size in _check_labels(maker, every, merge, workers, progress)]
+    elif labelled:
+        written = _write_labels(maker, every, workers, progress)
+    if shard is None:
+        _finish(maker, frames, out_dir, extra_tag, version)
+    else:
+        for frame in every:  # other shards may be at work in the same folders
+            remove_temporaries(maker.folder / frame.scene, Path(label_name(frame)).name)
     sizes, kept = [size for size, _ in written], sum(there for _, there in written)
     return Summary({split: len(f) for split, f in frames.items()}, sizes, kept, time.monotonic() - start)
 
@@ -141,10 +160,32 @@ def check_images(root: Path, frames: Iterable[Frame], named: int = 5) -> None:
 
 def _write_labels(maker: LabelMaker, frames: Sequence[Frame], workers: int, progress: bool) -> list[tuple[int, bool]]:
     maker.folder.mkdir(parents=True, exist_ok=True)
-    results = parallel_map(maker.write, frames, workers)
-    written = list(
-        tqdm(results, desc=f'labels {maker.grid.name}', total=len(frames), unit='frame', disable=not progress)
-    )
-    for folder in {maker.folder, *((maker.folder / frame.scene) for frame in frames)}:
-        remove_temporaries(folder)
-    return written
+    return [*_over_frames(maker.write, frames, workers, progress, f'labels {maker.grid.name}')]
+
+
+def _check_labels(maker: LabelMaker, frames: Sequence[Frame], count: int, workers: int, progress: bool) -> list[int]:
+    states = _over_frames(functools.partial(label_state, maker), frames, workers, progress, 'checking labels')
+    return check_labels(maker.folder, frames, count, states)
+
+
+def _over_frames(
+    function: Callable[[Frame], Result], frames: Sequence[Frame], workers: int, progress: bool, what: str
+) -> Iterable[Result]:
+    results = parallel_map(function, frames, workers)
+    return tqdm(results, desc=what, total=len(frames), unit='frame', disable=not progress)
+
+
+def _finish(
+    maker: LabelMaker, frames: Mapping[str, Sequence[Frame]], out_dir: Path, extra_tag: str, version: str
+) -> None:
+    """Writes what says that the labels are all there."""
+    labelled = 'test' not in frames
+    if labelled:
+        scenes = {maker.folder / frame.scene for members in frames.values() for frame in members}
+        for folder in {maker.folder, *scenes}:
+            remove_temporaries(folder)
+    for split, members in frames.items():
+        write_infos(infos_path(out_dir, extra_tag, split), members, version, split)
+    remove_temporaries(out_dir, f'{extra_tag}_infos_*')
+    if labelled:
+        write_atomic(maker.folder / GRID_FILE, grid_json(maker.grid).encode())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import shapely
 from ..geometry import BEVGrid
 from .classes import LINE_LAYERS, POLYGON_LAYERS
 from .errors import DataError
-from .raster import pixels_from_world, to_cells, to_pixels
+from .raster import cells_of, covered_area, pixels_from_world
 from .records import Record, as_records, read_json
 
 #: Records count if they reach into the square of ± this many metres around the ego vehicle.
@@ -43,39 +44,41 @@ class Polygons:
         rings = [[shapely.get_coordinates(ring) for ring in shapely.get_rings(shape)] for shape in array]
         return cls(array, rings, shapely.STRtree(array))
 
-    def near(self, square: shapely.Polygon) -> list[list[np.ndarray]]:
-        """Rings of the polygons that truly intersect a square, in the map's order."""
+    def near(self, square: shapely.Polygon, area: shapely.Polygon) -> list[list[np.ndarray]]:
+        """Rings of the polygons that truly intersect a square and may reach into an area, in the map's order."""
         # The tree answers by bounding boxes only: its own predicates go through prepared geometries, which may judge
         # invalid polygons differently than the plain test does.
-        candidates = np.sort(self.tree.query(square))
+        candidates = np.sort(self.tree.query(area))
         return [self.rings[index] for index in candidates[shapely.intersects(self.shapes[candidates], square)]]
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one layer in the map's order.
+    """Lines of one layer in the map's order, with a spatial index over them.
 
     Attributes:
         paths: node coordinates (n, 2) in metres of each line.
-        nodes: (total, 2), all of them in a row.
-        owners: (total,) index of each node's line.
+        tree: index over them.
     """
 
     paths: list[np.ndarray]
-    nodes: np.ndarray
-    owners: np.ndarray
+    tree: shapely.STRtree
 
     @classmethod
     def of(cls, paths: Iterable[np.ndarray]) -> Lines:
-        """Joins the nodes of all lines."""
+        """Builds the index."""
         paths = list(paths)
-        nodes = np.concatenate(paths) if paths else np.empty((0, 2))
-        return cls(paths, nodes, np.repeat(np.arange(len(paths)), [len(path) for path in paths]))
+        return cls(paths, shapely.STRtree([shapely.LineString(path) for path in paths]))
 
-    def near(self, lower: np.ndarray, upper: np.ndarray) -> list[np.ndarray]:
-        """Lines that have a node strictly inside the rectangle between two corners (2,), in the map's order."""
-        inside = ((self.nodes > lower) & (self.nodes < upper)).all(axis=1)
-        return [self.paths[index] for index in np.unique(self.owners[inside])]
+    def near(self, lower: np.ndarray, upper: np.ndarray, area: shapely.Polygon) -> list[np.ndarray]:
+        """Lines with a node strictly between two corners (2,) that may reach into an area, in the map's order."""
+        paths = [self.paths[index] for index in np.sort(self.tree.query(area))]
+        if not paths:
+            return []
+        nodes = np.concatenate(paths)
+        inside = ((nodes > lower) & (nodes < upper)).all(axis=1)
+        starts = np.cumsum([0, *(len(path) for path in paths[:-1])])
+        return list(compress(paths, np.logical_or.reduceat(inside, starts)))
 
 
 @dataclass(frozen=True)
@@ -116,27 +119,26 @@ class MapLayers:
         """
         lower, upper = world_from_ego[:2, 3] - RADIUS, world_from_ego[:2, 3] + RADIUS
         square = shapely.box(*lower, *upper)
+        # Nothing of what lies elsewhere would be seen on the grid.
+        area = shapely.box(*np.concatenate(covered_area(grid, world_from_ego)))
         matrix = pixels_from_world(grid, world_from_ego)
-        bits = np.zeros(grid.size, np.uint16)
+        planes = np.zeros((len(POLYGON_LAYERS) + len(LINE_LAYERS), *grid.size), np.uint8)
         for index, layer in enumerate(POLYGON_LAYERS):
-            bits[_fill(self.polygons[layer].near(square), matrix, grid) > 0] |= 1 << index
+            _fill(planes[index], self.polygons[layer].near(square, area), matrix, 1 << index)
         for index, layer in enumerate(LINE_LAYERS, len(POLYGON_LAYERS)):
-            plane = np.zeros(grid.size, np.uint8)
-            for path in self.lines[layer].near(lower, upper):
-                cv2.polylines(plane, [to_cells(to_pixels(path, matrix))], False, (1,), thickness=1)
-            bits[plane > 0] |= 1 << index
-        return bits
+            cells = cells_of(self.lines[layer].near(lower, upper, area), matrix)
+            cv2.polylines(planes[index], cells, False, (1 << index,), thickness=1)
+        return np.bitwise_or.reduce(planes).astype(np.uint16)
 
 
-def _fill(polygons: Iterable[list[np.ndarray]], matrix: np.ndarray, grid: BEVGrid) -> np.ndarray:
-    """Plane (h, w) uint8 in {0, 1}."""
-    plane = np.zeros(grid.size, np.uint8)
+def _fill(plane: np.ndarray, polygons: Sequence[list[np.ndarray]], matrix: np.ndarray, value: int) -> None:
+    """Draws polygons, one after the other, on a plane (h, w) uint8."""
+    cells = iter(cells_of(list(chain.from_iterable(polygons)), matrix))
     for rings in polygons:
-        exterior, *holes = [to_cells(to_pixels(ring, matrix)) for ring in rings]
-        cv2.fillPoly(plane, [exterior], (1,))
+        exterior, *holes = islice(cells, len(rings))
+        cv2.fillPoly(plane, [exterior], (value,))
         if holes:
             cv2.fillPoly(plane, holes, (0,))
-    return plane
 
 
 class _MapReader:

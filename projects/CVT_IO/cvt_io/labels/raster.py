@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..geometry import BEVGrid, invert_rigid
@@ -26,3 +28,21 @@ def to_pixels(points: np.ndarray, pixels_from_world: np.ndarray) -> np.ndarray:
 def to_cells(pixels: np.ndarray) -> np.ndarray:
     """Pixels rounded to whole cells, half to even, as OpenCV takes them: int32."""
     return pixels.round().astype(np.int32)
+
+
+def cells_of(paths: Sequence[np.ndarray], pixels_from_world: np.ndarray) -> list[np.ndarray]:
+    """Cells (n, 2) of each of several paths (n, 2) of world points, all of them computed at once."""
+    if not paths:
+        return []
+    cells = to_cells(to_pixels(np.concatenate(paths), pixels_from_world))
+    return np.split(cells, np.cumsum([len(path) for path in paths[:-1]]))
+
+
+def covered_area(grid: BEVGrid, world_from_ego: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner (2,) in world metres of a rectangle that holds all that may be drawn on a grid's cells."""
+    h, w = grid.size
+    # Half a cell more than what is rounded to a cell of the grid.
+    corners = np.array([[-1, w, w, -1], [-1, -1, h, h], [1, 1, 1, 1]])
+    ego = (grid.ego_from_pixels @ corners)[:2]
+    world = world_from_ego[:2, :2] @ ego + world_from_ego[:2, 3:]
+    return world.min(axis=1), world.max(axis=1)
