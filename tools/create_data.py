@@ -8,6 +8,7 @@ import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,6 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.labels.layout import EXTRA_TAG
+
+if TYPE_CHECKING:
+    from projects.CVT_IO.cvt_io.labels.shards import Shard
 
 NUSCENES_HELP = """\
 Reads nuScenes' key frames and its map expansion (v1.3) below --root-path:
@@ -29,11 +33,17 @@ and writes below --out-dir:
   <tag>_labels/<grid>/<scene>/<token>.png       BEV labels (none for v1.0-test)
   <tag>_labels/<grid>/grid.json                 their grid; there once all labels are
 
-It may be stopped at any moment and run again. Labels of several grids lie side by side: run it once for each."""
+It may be stopped at any moment and run again. Labels of several grids lie side by side: run it once for each.
+
+Many machines: run it on each with --shard 1/n … n/n, at the same time or not, in one shared folder or with --out-dir
+folders whose contents are then copied together. Each makes its share of the labels, for which it needs the tables and
+the maps only. At last run it once with --merge n, where the images are."""
 
 TOY_HELP = """\
 Writes a procedural world as a nuScenes data set (tables, images, map expansion) to --out-dir, and then its info files
-and BEV labels, exactly as `create_data.py nuscenes --root-path OUT_DIR` does on the real data."""
+and BEV labels, exactly as `create_data.py nuscenes --root-path OUT_DIR` does on the real data.
+
+Only the labels can be shared out (--shard): the first shard writes the world, and the others want it there."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -80,11 +90,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         grid.add_argument(
             '--bev-offset', type=float, default=0.0, help="the ego's shift backwards, a share of H (default: 0)"
         )
+        shards = parser_.add_argument_group('many machines').add_mutually_exclusive_group()
+        shards.add_argument('--shard', metavar='I/N', help='make only share I of N of the labels (1/N … N/N)')
+        shards.add_argument(
+            '--merge', type=int, metavar='N', help='see that N shards made all labels, and write the rest'
+        )
     return parser.parse_args(argv)
 
 
-def generate_toy(args: argparse.Namespace) -> None:
-    """Writes the toy world that the command line asks for."""
+def generate_toy(args: argparse.Namespace, shard: Shard | None) -> None:
+    """Writes the toy world that the command line asks for; but one shard only, as all lie in one folder."""
+    if args.merge or (shard and shard.index > 1):
+        tables = args.out_dir / args.version
+        if not tables.is_dir():
+            raise DataError(f'{tables}: no toy world here; --shard 1/N writes it, or the command without --shard')
+        return
     from projects.CVT_IO.cvt_io.toy import generate_toy_world
 
     generate_toy_world(
@@ -103,18 +123,24 @@ def create_data(args: argparse.Namespace) -> None:
     """Does what the command line asks for."""
     # The devkit takes seconds to import; --help and wrong arguments need not wait.
     from projects.CVT_IO.cvt_io.labels.converter import convert
+    from projects.CVT_IO.cvt_io.labels.shards import Shard
 
     if args.workers < 0:
         raise DataError(f'--workers: expected a number from 0 on, got {args.workers}')
+    if args.merge is not None and args.merge < 1:
+        raise DataError(f'--merge: expected the number of shards, from 1 on, got {args.merge}')
+    shard = Shard.parse(args.shard) if args.shard is not None else None
     try:
         grid = BEVGrid(tuple(args.bev_size), tuple(args.bev_metres), args.bev_offset)
         if args.dataset == 'toy':
-            generate_toy(args)
+            generate_toy(args, shard)
     except ValueError as error:
         raise DataError(str(error)) from error
     root = args.root_path if args.dataset == 'nuscenes' else args.out_dir
-    summary = convert(root, args.version, args.out_dir, args.extra_tag, grid, args.workers)
-    print(summary)
+    summary = convert(
+        root, args.version, args.out_dir, args.extra_tag, grid, args.workers, shard=shard, merge=args.merge
+    )
+    print(f'shard {shard}: {summary}' if shard else summary)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -169,3 +170,65 @@ def test_toy_is_generated_and_then_converted_like_nuscenes(main, tmp_path):
 def test_error_of_the_toy_world_is_one_line(main, tmp_path, capsys):
     assert main('toy', '--out-dir', tmp_path, '--scenes', 0) == 1
     assert capsys.readouterr() == ('', 'error: scenes: v1.0-mini has names for 1 to 10 scenes, got 0\n')
+
+
+def test_shards_at_the_same_time_in_one_folder(main, tree, whole, tmp_path, capsys):
+    """Two run, one of them is killed and run again; the merge waits for it, and then all is as one run makes it."""
+    paths = ['--root-path', tree, '--version', 'v1.0-mini', '--out-dir', tmp_path, '--workers', 1]
+    first, second = (
+        subprocess.Popen(
+            [*COMMAND, 'nuscenes', *map(str, paths), '--shard', f'{i}/2'],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in (1, 2)
+    )
+    label = next(name for name in whole if name.endswith('sample13.png'))  # an odd one is of the second shard
+    while second.poll() is None and not (tmp_path / label).exists():
+        time.sleep(0.001)
+    second.send_signal(signal.SIGKILL)
+    second.communicate()
+    assert second.returncode == -signal.SIGKILL
+    assert first.communicate()[0].startswith('shard 1/2: 40 train, 20 val frames in ')
+    assert first.returncode == 0
+    assert main('nuscenes', *paths, '--merge', 2) == 1
+    assert re.search(
+        r'error: .*: \d+ of 120 labels are .* \(\d+ missing\); run again --shard 2/2', capsys.readouterr().err
+    )
+    assert main('nuscenes', *paths, '--shard', '2/2') == 0
+    assert main('nuscenes', *paths, '--merge', 2) == 0
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--shard', '0/4'], "error: --shard: expected i/n with i from 1 to n, such as 1/4, got '0/4'"),
+        (['--shard', 'a/b'], "error: --shard: expected i/n with i from 1 to n, such as 1/4, got 'a/b'"),
+        (['--merge', 0], 'error: --merge: expected the number of shards, from 1 on, got 0'),
+    ],
+)
+def test_wrong_shards(main, tmp_path, capsys, arguments, message):
+    for dataset in (['nuscenes', '--root-path'], ['toy', '--out-dir']):
+        assert main(*dataset, tmp_path, *arguments) == 1
+        assert capsys.readouterr() == ('', message + '\n')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_of_a_toy_world(main, tmp_path, capsys):
+    toy, again = tmp_path / 'toy', tmp_path / 'again'
+    grid = ['--bev-size', 50, 50, '--workers', 0]
+    options = ['--scenes', 2, '--frames', 2, '--image-size', 90, 160, *grid]
+    for words in (['--shard', '2/3'], ['--merge', 3]):
+        assert main('toy', '--out-dir', toy, *options, *words) == 1
+        assert capsys.readouterr().err == (
+            f'error: {toy}/v1.0-mini: no toy world here; --shard 1/N writes it, or the command without --shard\n'
+        )
+    for words in (['--shard', '1/3'], ['--shard', '2/3'], ['--shard', '3/3'], ['--merge', 3]):
+        assert main('toy', '--out-dir', toy, *options, *words) == 0
+    assert main('nuscenes', '--root-path', toy, '--version', 'v1.0-mini', '--out-dir', again, *grid) == 0
+    made, beside = contents(again), contents(toy)
+    assert {name: beside[name] for name in made} == made and len(made) == 4 + 2 + 1
+    assert set(contents(toy / 'cvt_io_labels')) == set(contents(again / 'cvt_io_labels'))

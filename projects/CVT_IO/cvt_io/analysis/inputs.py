@@ -32,14 +32,18 @@ def image_size(cfg: Config) -> tuple[int, int]:
     raise ConfigError(f'{cfg.filename}: test_dataloader.dataset.pipeline: expected a CVTIOResizeCrop, found none')
 
 
-def random_batch(cfg: Config, batch_size: int, cameras: int = CAMERAS, seed: int = 0) -> dict:
+def random_batch(
+    cfg: Config, batch_size: int, cameras: int = CAMERAS, seed: int = 0, size: tuple[int, int] | None = None
+) -> dict:
     """A batch as the data loader gives it: noise images, cameras that look around in a circle, random labels.
+
+    The images are of the config's :func:`image_size`, or of another (height, width).
 
     Returns:
         ``inputs`` and ``data_samples``, before the data preprocessor.
     """
     generator = torch.Generator().manual_seed(seed)
-    height, width = image_size(cfg)
+    height, width = size or image_size(cfg)
     imgs = torch.randint(256, (batch_size, cameras, 3, height, width), dtype=torch.uint8, generator=generator)
     intrinsics = torch.tensor([[0.8 * width, 0, width / 2], [0, 0.8 * width, height / 2], [0, 0, 1]])
     inputs = dict(
@@ -47,8 +51,8 @@ def random_batch(cfg: Config, batch_size: int, cameras: int = CAMERAS, seed: int
         intrinsics=intrinsics.expand(batch_size, cameras, 3, 3),
         cam_from_ego=_circle(cameras).expand(batch_size, cameras, 4, 4),
     )
-    size = tuple(cfg.test_dataloader.dataset.bev_grid['size'])
-    return dict(inputs=inputs, data_samples=[_random_sample(size, generator) for _ in range(batch_size)])
+    cells = tuple(cfg.test_dataloader.dataset.bev_grid['size'])
+    return dict(inputs=inputs, data_samples=[_random_sample(cells, generator) for _ in range(batch_size)])
 
 
 def test_batches(cfg: Config, batch_size: int, count: int = 16) -> list[dict]:

@@ -1,0 +1,207 @@
+"""How a model's cost grows with the latents, the passes, the cameras, the images and the batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from ..engine.config import build_model
+from .complexity import count_complexity
+from .inputs import CAMERAS, image_size, random_batch
+from .latency import Timing, time_in_turn
+from .steps import inference_step
+
+LATENT_SIZES = (3, 5, 10, 20, 25)
+DEPTHS = (1, 6, 12)
+CAMERA_COUNTS = (1, 2, 4, 6, 8)
+IMAGE_SCALES = (1, 1.5, 2)
+BATCH_SIZES = (1, 2, 4, 8)
+
+FIGURES = ('time', 'memory', 'MACs', 'backbone', 'neck', 'encode', 'process', 'decode', 'BEV decoder, head')
+_NOT_NECK = ('backbone', 'bev_decoder', 'head')
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of a model.
+
+    Attributes:
+        label: the setting for a table: ``5²``, ``448×960``.
+        quantity: the number that grows: latents, passes, cameras, pixels of an image, frames of a batch.
+        image_size: (height, width).
+        cameras: images of a frame.
+        batch_size: frames.
+        options: overrides of the config.
+    """
+
+    label: str
+    quantity: float
+    image_size: tuple[int, int]
+    cameras: int = CAMERAS
+    batch_size: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a point costs.
+
+    Attributes:
+        label: the point's.
+        quantity: the point's.
+        median_ms: time of a forward pass.
+        peak_mib: its memory above the resting size; ``None`` where it cannot be measured.
+        macs: multiply-accumulates of the batch, by part of the model, see :class:`Complexity`.
+    """
+
+    label: str
+    quantity: float
+    median_ms: float
+    peak_mib: float | None
+    macs: dict[str, int]
+
+    def figures(self) -> dict[str, float | None]:
+        """Time, memory, all MACs and those of the parts, by the names of :data:`FIGURES`; ``None``: no such part."""
+        neck = {part: macs for part, macs in self.macs.items() if part not in _NOT_NECK}
+        rest = sum(self.macs[part] for part in ('bev_decoder', 'head'))
+        parts = (self.macs['backbone'], sum(neck.values()), *map(neck.get, ('encode', 'process', 'decode')), rest)
+        values = (self.median_ms, self.peak_mib, sum(self.macs.values()), *parts)
+        return dict(zip(FIGURES, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One model along one axis.
+
+    Attributes:
+        axis: a key of :data:`AXES`.
+        model: name of the config.
+        costs: by growing quantity.
+    """
+
+    axis: str
+    model: str
+    costs: Sequence[Cost]
+
+    def exponents(self) -> dict[str, float | None]:
+        """Slopes of the :data:`FIGURES` over the quantity in log-log: 1 is proportional, 0 constant, 2 quadratic."""
+        rows = [cost.figures() for cost in self.costs]
+        quantities = [cost.quantity for cost in self.costs]
+        return {name: _slope(quantities, [row[name] for row in rows]) for name in FIGURES}
+
+
+def _slope(x: Sequence[float], y: Sequence[float | None]) -> float | None:
+    """Least squares in log-log; ``None`` if a value is unknown or nothing."""
+    if not all(y):
+        return None
+    return float(np.polyfit(np.log(x), np.log(np.array(y, float)), 1)[0])
+
+
+def _latents(cfg: Config) -> list[Point]:
+    size = image_size(cfg)
+    return [Point(f'{n}²', n * n, size, options={'model.neck.latent_size': n}) for n in LATENT_SIZES]
+
+
+def _passes(cfg: Config) -> list[Point]:
+    return [Point(f'{n}', n, image_size(cfg), options={'model.neck.depth': n}) for n in DEPTHS]
+
+
+def _cameras(cfg: Config) -> list[Point]:
+    return [Point(f'{n}', n, image_size(cfg), cameras=n) for n in CAMERA_COUNTS]
+
+
+def _images(cfg: Config) -> list[Point]:
+    height, width = image_size(cfg)
+    sizes = [(round(scale * height), round(scale * width)) for scale in IMAGE_SCALES]
+    return [Point(f'{h}×{w}', h * w, (h, w)) for h, w in sizes]
+
+
+def _batch(cfg: Config) -> list[Point]:
+    return [Point(f'{n}', n, image_size(cfg), batch_size=n) for n in BATCH_SIZES]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that grows while the rest stays as the config has it.
+
+    Attributes:
+        title: what it is called.
+        unit: the quantity.
+        points: of a config.
+        compared: whether other models are measured too.
+        latent: whether only a model with latents has it.
+    """
+
+    title: str
+    unit: str
+    points: Callable[[Config], list[Point]]
+    compared: bool = True
+    latent: bool = False
+
+
+AXES = {
+    'latents': Axis('latents', 'N² latents', _latents, latent=True),
+    'passes': Axis('passes', 'L passes of self-attention', _passes, latent=True),
+    'cameras': Axis('cameras', 'cameras', _cameras),
+    'image': Axis('image', 'pixels of an image', _images),
+    'batch': Axis('batch', 'frames of a batch', _batch, compared=False),
+}
+
+
+def measure_growth(
+    axis: str, cfgs: Mapping[str, Config], samples: int, device: torch.device, fuse: bool = False
+) -> list[Growth]:
+    """Times, weighs and counts all points of an axis; the models in turn, so that they can be compared.
+
+    Args:
+        axis: a key of :data:`AXES`.
+        cfgs: configs by name, the one in question first.
+        samples: timed calls of each point.
+        device: where to compute.
+        fuse: fold BatchNorms into convolutions.
+
+    Returns:
+        one a model that has such an axis.
+    """
+    of = AXES[axis]
+    chosen = [*cfgs.items()] if of.compared else [*cfgs.items()][:1]
+    points = {name: of.points(cfg) for name, cfg in chosen if not of.latent or cfg.model.neck.type == 'CVTIOLatentNeck'}
+    steps, macs = {}, {}
+    for name, members in points.items():
+        for point in members:
+            key = f'{name} {point.label}'
+            macs[key], steps[key] = _prepare(cfgs[name], point, device, fuse)
+    timings = time_in_turn(steps, samples, device, warm_up=1)
+    return [
+        Growth(axis, name, [_cost(point, timings[key := f'{name} {point.label}'], macs[key]) for point in members])
+        for name, members in points.items()
+    ]
+
+
+def _cost(point: Point, timing: Timing, macs: dict[str, int]) -> Cost:
+    peak = None if timing.peak_bytes is None else timing.peak_bytes / 2**20
+    return Cost(point.label, point.quantity, 1e3 * float(np.median(timing.seconds)), peak, macs)
+
+
+def _prepare(
+    cfg: Config, point: Point, device: torch.device, fuse: bool
+) -> tuple[dict[str, int], Callable[[], object]]:
+    """A point's multiply-accumulates and its forward pass, on a model of its own, which may keep what it computed."""
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict(dict(point.options))
+    model = build_model(cfg)
+    parts = count_complexity(model, point.image_size, point.cameras).parts
+    batch = random_batch(cfg, point.batch_size, point.cameras, size=point.image_size)
+    step = inference_step(model.to(device), [batch], device, fuse=fuse)
+    return {part: point.batch_size * macs for part, macs in parts.items()}, step
+
+
+def as_data(growths: Sequence[Growth], machine: str, mode: str) -> dict[str, Any]:
+    """All figures for JSON, unrounded."""
+    return dict(machine=machine, mode=mode, growth=[asdict(g) | dict(exponents=g.exponents()) for g in growths])

@@ -1,0 +1,51 @@
+"""Growth of the costs as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .scaling import AXES, FIGURES, Cost, Growth
+
+_UNITS = {'time': ('{:.0f} ms', 1), 'memory': ('{:.0f} MiB', 1)}
+_GIGA = ('{:.3f} G', 1e9)
+
+
+def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
+    """Two tables, the slopes and the points to which they are fitted, and what they are."""
+    slopes = [
+        [AXES[growth.axis].unit, growth.model, *(_show(value, '{:z.2f}') for value in growth.exponents().values())]
+        for growth in growths
+    ]
+    points = [
+        [AXES[growth.axis].title, cost.label, growth.model, *_cells(cost)]
+        for growth in growths
+        for cost in growth.costs
+    ]
+    lines = [
+        *_table(['exponent over', 'model', *FIGURES], slopes, words=2),
+        '',
+        *_table(['what grows', 'to', 'model', *FIGURES], points, words=3),
+        '',
+        f'Time and peak memory (above the resting size): {mode}, medians; {machine}. MACs: multiply-accumulates of the '
+        'whole model, then by part. Exponents: slopes of straight lines in log-log, 1 is proportional, 2 quadratic, 0 '
+        'constant.',
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> list[str]:
+    """Lines of a table whose first ``words`` columns are words and the others numbers."""
+    rule = ['---'] * words + ['--:'] * (len(header) - words)
+    return ['| ' + ' | '.join(cells) + ' |' for cells in (header, rule, *rows)]
+
+
+def _cells(cost: Cost) -> list[str]:
+    cells = []
+    for name, value in cost.figures().items():
+        form, unit = _UNITS.get(name, _GIGA)
+        cells.append(_show(None if value is None else value / unit, form))
+    return cells
+
+
+def _show(value: float | None, form: str) -> str:
+    return '–' if value is None else form.format(value)
