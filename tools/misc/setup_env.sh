@@ -12,7 +12,7 @@ set -euo pipefail
 readonly SUPPORTED=3.11 # the pinned numpy and scipy releases leave 3.11 and 3.12; only 3.11 is verified
 readonly DEFAULT_TORCH=torch==2.13.0
 readonly MMCV=mmcv==2.1.0
-readonly NEW_ENV_GB=8 # 3.2 GB installed with a CPU build of torch, 7.2 with a CUDA build, and room to unpack
+readonly NEW_ENV_GB=8 # 3.5 GB installed with a CPU build of torch, 7.5 with a CUDA build, and room to unpack
 readonly OLD_ENV_GB=2
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -131,7 +131,7 @@ install_rest() {
   "$VENV_PYTHON" -c 'import torch; print("torch==" + torch.__version__)' >"$TORCH_PIN"
   pip_install --no-build-isolation --constraint "$TORCH_PIN" --constraint "$ROOT/requirements/constraints.txt" \
     --requirement "$ROOT/requirements.txt" --requirement "$ROOT/requirements/tests.txt" \
-    --requirement "$ROOT/requirements/lint.txt"
+    --requirement "$ROOT/requirements/lint.txt" --requirement "$ROOT/requirements/deploy.txt"
   # Both OpenCV packages write the folder cv2. The headless one needs no libGL, so it is the one to stay.
   pip_install --no-deps --force-reinstall "$(grep '^opencv-python-headless==' "$ROOT/requirements.txt")"
 }

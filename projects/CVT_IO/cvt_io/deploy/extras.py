@@ -1,0 +1,24 @@
+"""The optional packages that export and run graphs."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from ..labels.errors import DataError
+
+
+class DeployError(DataError):
+    """A graph cannot be exported, read or run."""
+
+
+def require(name: str) -> ModuleType:
+    """Imports an optional package.
+
+    Raises:
+        DeployError: it is not installed; says how to install it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DeployError(f'{name} is not installed: pip install -r requirements/deploy.txt') from error

@@ -1,0 +1,103 @@
+"""What a graph says of itself in its metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .. import __version__
+from ..analysis.inputs import image_size
+from .extras import DeployError, require
+from .graph import GraphOptions
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """Metadata of a graph, one JSON value a key.
+
+    Attributes:
+        config: name of the config.
+        project_version: of this project.
+        image_size: [height, width].
+        cameras: n.
+        batch: the only batch size, or ``None`` for any.
+        imgs: ``float32, normalised`` by mean and std, or ``uint8``, RGB in 0…255.
+        mean: (R, G, B) of images in [0, 1].
+        std: as ``mean``.
+        precision: ``fp32`` or ``fp16``.
+        label_groups: of the config's head.
+        outputs: names of the logits' channels.
+    """
+
+    config: str
+    project_version: str
+    image_size: list[int]
+    cameras: int
+    batch: int | None
+    imgs: str
+    mean: list[float]
+    std: list[float]
+    precision: str
+    label_groups: dict[str, Any]
+    outputs: list[str]
+
+    @classmethod
+    def from_config(cls, cfg: Config, mean: list[float], std: list[float], options: GraphOptions) -> GraphInfo:
+        """What the graph of a config is."""
+        head = cfg.model.head
+        groups = json.loads(json.dumps(head.label_groups))  # tuples become lists, as in the file
+        return cls(
+            config=Path(cfg.filename).stem,
+            project_version=__version__,
+            image_size=[*image_size(cfg)],
+            cameras=options.cameras,
+            batch=None if options.dynamic_batch else 1,
+            imgs='uint8' if options.uint8 else 'float32, normalised',
+            mean=mean,
+            std=std,
+            precision='fp16' if options.fp16 else 'fp32',
+            label_groups=groups,
+            outputs=[*groups, *(['center'] if head.get('center_group', 'vehicle') else [])],
+        )
+
+    def to_metadata(self) -> dict[str, str]:
+        """For ``onnx.helper.set_model_props``."""
+        return {name: json.dumps(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, path: Path) -> GraphInfo:
+        """Of a file.
+
+        Raises:
+            DeployError: it is missing, no ONNX file, or not one of this project's.
+        """
+        onnx = require('onnx')
+        if not path.is_file():
+            raise DeployError(f'{path}: no such ONNX file')
+        try:
+            found = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+        except Exception as error:  # protobuf's error is private to its implementation
+            raise DeployError(f'{path}: cannot read: truncated, damaged or no ONNX file at all') from error
+        missing = [field.name for field in fields(cls) if field.name not in found]
+        if missing:
+            raise DeployError(f'{path}: metadata: expected {missing[0]!r}; is it a file of export_onnx.py?')
+        return cls(**{field.name: json.loads(found[field.name]) for field in fields(cls)})
+
+    def check_config(self, cfg: Config, path: Path) -> None:
+        """Sees that a config's data and metric are those of the graph.
+
+        Raises:
+            DeployError: says what differs.
+        """
+        wanted = GraphInfo.from_config(cfg, self.mean, self.std, GraphOptions())
+        for name in ('image_size', 'label_groups', 'outputs'):
+            expected, found = getattr(wanted, name), getattr(self, name)
+            if found != expected:
+                raise DeployError(
+                    f'{path}: {name}: expected {expected} as in {cfg.filename}, found {found} (exported from '
+                    f'{self.config})'
+                )

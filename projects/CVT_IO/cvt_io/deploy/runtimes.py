@@ -1,0 +1,90 @@
+"""What runs a graph on this machine's processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from .extras import DeployError, require
+from .graph import OUTPUT
+
+#: Inputs by name → logits (b, outputs, h, w) float32.
+Run = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+ONNXRUNTIME, OPENVINO, OPENVINO_BF16 = 'onnxruntime', 'openvino', 'openvino-bf16'
+RUNTIMES = (ONNXRUNTIME, OPENVINO, OPENVINO_BF16)
+
+
+def open_runtime(name: str, graph: bytes, threads: int | None = None) -> Run:
+    """Loads a graph.
+
+    Args:
+        name: one of :data:`RUNTIMES`.
+        graph: an ONNX file's content.
+        threads: as many as PyTorch's by default.
+
+    Raises:
+        DeployError: the runtime is not installed, cannot load the graph, or cannot compute so on this processor.
+    """
+    reason = why_not(name)
+    if reason is not None:
+        raise DeployError(f'{name}: {reason}')
+    threads = threads or torch.get_num_threads()
+    try:
+        if name == ONNXRUNTIME:
+            return _onnxruntime(graph, threads)
+        return _openvino(graph, threads, 'bf16' if name == OPENVINO_BF16 else 'f32')
+    except RuntimeError as error:  # both raise its children
+        raise DeployError(f'{name}: cannot load the graph: {str(error).strip().splitlines()[0]}') from error
+
+
+def why_not(name: str) -> str | None:
+    """Why a runtime cannot compute on this processor, or ``None``.
+
+    Raises:
+        DeployError: it is unknown or not installed.
+    """
+    if name not in RUNTIMES:
+        raise DeployError(f'runtime {name!r}: expected one of {", ".join(RUNTIMES)}')
+    if name == OPENVINO_BF16 and not _has_bf16():
+        return 'the processor has no bfloat16 instructions (avx512_bf16 or amx_bf16)'
+    return None
+
+
+def _has_bf16() -> bool:
+    return 'BF16' in require('openvino').Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+
+
+def describe_runtime(name: str) -> str:
+    """Package and release, for example ``onnxruntime 1.32.0``."""
+    package = name.removesuffix('-bf16')
+    return f'{package} {require(package).__version__.split("-")[0]}'
+
+
+def _onnxruntime(graph: bytes, threads: int) -> Run:
+    onnxruntime = require('onnxruntime')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors
+    # Threads that wait busily take the cores from whatever runs next, and are no faster here.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # its errors have no common base class but this one
+        raise DeployError(f'{ONNXRUNTIME}: cannot load the graph: {str(error).splitlines()[0]}') from error
+    return lambda inputs: session.run([OUTPUT], dict(inputs))[0]
+
+
+def _openvino(graph: bytes, threads: int, precision: str) -> Run:
+    core = require('openvino').Core()
+    settings = {
+        'INFERENCE_PRECISION_HINT': precision,
+        'PERFORMANCE_HINT': 'LATENCY',
+        'INFERENCE_NUM_THREADS': threads,
+    }
+    request = core.compile_model(core.read_model(graph), 'CPU', settings).create_infer_request()
+    # Its outputs are views of memory that the next call writes.
+    return lambda inputs: request.infer(dict(inputs))[OUTPUT].copy()

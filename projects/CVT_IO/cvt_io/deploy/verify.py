@@ -1,0 +1,70 @@
+"""How far an exported graph is from PyTorch, and what it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet3d.registry import METRICS
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from tqdm import tqdm
+
+from ..analysis.inputs import build_loader
+from ..engine.config import build_model
+from ..models import CVTIOSegmentor
+from .graph import INPUTS
+from .info import GraphInfo
+from .runtimes import Run
+
+#: Largest absolute difference of a logit that :func:`largest_error` may find, by the graph's precision.
+TOLERANCES = {'fp32': 1e-4, 'fp16': 5e-2}
+
+
+def graph_inputs(model: CVTIOSegmentor, batch: Mapping[str, Any], uint8: bool) -> dict[str, np.ndarray]:
+    """A data loader's batch as a graph takes it."""
+    inputs = dict(model.data_preprocessor(dict(batch))['inputs'])
+    if uint8:
+        inputs['imgs'] = torch.stack([*batch['inputs']['imgs']])
+    return {name: np.ascontiguousarray(inputs[name].numpy()) for name in INPUTS}
+
+
+@torch.inference_mode()
+def largest_error(run: Run, model: CVTIOSegmentor, batches: Iterable[Mapping[str, Any]], uint8: bool) -> float:
+    """Largest absolute difference of a logit between a graph and the model in PyTorch.
+
+    Args:
+        run: the graph.
+        model: not fused, so that the folding of BatchNorms is verified too.
+        batches: of the data loader.
+        uint8: whether the graph takes raw images.
+    """
+    model.eval()
+    errors = [0.0]
+    for batch in batches:
+        expected = model.bev_logits(**model.data_preprocessor(dict(batch))['inputs']).numpy()
+        errors.append(float(np.abs(run(graph_inputs(model, batch, uint8)) - expected).max()))
+    return float(np.max(errors))  # not max(), which loses a NaN
+
+
+def evaluate(run: Run, cfg: Config, info: GraphInfo) -> dict[str, float]:
+    """The config's metrics on its test set, computed by a graph.
+
+    Args:
+        run: the graph.
+        cfg: config, whose data set, pipeline and evaluator are used.
+        info: of the graph.
+    """
+    model = build_model(cfg)  # its preprocessor and head; its weights are not used
+    loader = build_loader(cfg, 'test_dataloader', **({} if info.batch is None else dict(batch_size=info.batch)))
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    evaluator = Evaluator([METRICS.build(dict(part)) for part in evaluators])
+    frames = 0
+    for batch in tqdm(loader, desc='test', unit='batch'):
+        logits = torch.from_numpy(run(graph_inputs(model, batch, info.imgs == 'uint8')))
+        samples = model.head.predict(logits, batch['data_samples'])
+        evaluator.process(samples, batch)
+        frames += len(samples)
+    return evaluator.evaluate(frames)

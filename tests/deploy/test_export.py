@@ -1,0 +1,229 @@
+"""Graphs of tiny models, run by ONNX Runtime and OpenVINO, against PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from projects.CVT_IO.cvt_io import __version__
+from projects.CVT_IO.cvt_io.analysis.inputs import random_batch
+from projects.CVT_IO.cvt_io.deploy import extras, runtimes
+from projects.CVT_IO.cvt_io.deploy.extras import DeployError
+from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
+from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
+from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
+from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, RUNTIMES, open_runtime, why_not
+from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, graph_inputs, largest_error
+from projects.CVT_IO.cvt_io.engine.config import build_model
+from projects.CVT_IO.cvt_io.engine.weights import load_weights
+from tests.deploy.exported import tiny_checkpoint, tiny_cvt_config, tiny_latent_config
+from tests.tiny import REPO
+
+onnx = pytest.importorskip('onnx')
+
+
+def tiny_v1_config():
+    return tiny_latent_config(**{'model.neck.latents_per_camera': True})
+
+
+#: Each option and each kind of model once: name → config, options.
+CASES = {
+    'v2': (tiny_latent_config, GraphOptions()),
+    'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
+    'cvt of two cameras, image by image, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, per_image=True)),
+}
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    """By name of a case: config, options, checkpoint and graph."""
+
+    @functools.cache
+    def export(name: str):
+        make_config, options = CASES[name]
+        cfg = make_config()
+        checkpoint = tiny_checkpoint(cfg, tmp_path_factory.mktemp('deploy') / 'tiny.pth')
+        return cfg, options, checkpoint, export_onnx(cfg, checkpoint, options)
+
+    return export
+
+
+@pytest.fixture(params=CASES)
+def case(request, exported):
+    return exported(request.param)
+
+
+@pytest.fixture
+def plain(exported, tmp_path):
+    """A graph without options, as a file."""
+    path = tmp_path / 'plain.onnx'
+    path.write_bytes(exported('v2')[-1])
+    return path
+
+
+@pytest.mark.parametrize('runtime', RUNTIMES)
+def test_equals_pytorch(case, runtime):
+    cfg, options, checkpoint, graph = case
+    if why_not(runtime):
+        pytest.skip(why_not(runtime))
+    model = build_model(cfg)
+    load_weights(model, checkpoint)
+    # 2 is what was traced.
+    batches = [random_batch(cfg, size, options.cameras, seed=1) for size in ((1, 3) if options.dynamic_batch else (1,))]
+    error = largest_error(open_runtime(runtime, graph), model, batches, options.uint8)
+    if runtime == OPENVINO_BF16:
+        assert 1e-4 < error < 0.1  # 8 bits of mantissa; below, bf16 would not have been used
+    else:
+        assert error < TOLERANCES['fp16' if options.fp16 else 'fp32']
+
+
+def test_inputs_outputs_and_metadata(case):
+    cfg, options, _, graph = case
+    proto = onnx.load_from_string(graph)
+    types = {True: onnx.TensorProto.UINT8, False: onnx.TensorProto.FLOAT}
+    batch, n = 'batch' if options.dynamic_batch else 1, options.cameras
+
+    def described(value):
+        shape = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        return value.name, value.type.tensor_type.elem_type, shape
+
+    assert [described(value) for value in proto.graph.input] == [
+        ('imgs', types[options.uint8], [batch, n, 3, 48, 112]),
+        ('intrinsics', onnx.TensorProto.FLOAT, [batch, n, 3, 3]),
+        ('cam_from_ego', onnx.TensorProto.FLOAT, [batch, n, 4, 4]),
+    ]
+    assert [described(value) for value in proto.graph.output] == [
+        ('logits', onnx.TensorProto.FLOAT, [batch, 2, 48, 48])
+    ]
+    metadata = {prop.key: json.loads(prop.value) for prop in proto.metadata_props}
+    assert metadata['config'] == Path(cfg.filename).stem and metadata['project_version'] == __version__
+    assert metadata['image_size'] == [48, 112] and metadata['outputs'] == ['vehicle', 'center']
+    assert metadata['cameras'] == n and metadata['batch'] == (None if options.dynamic_batch else 1)
+    assert metadata['mean'] == pytest.approx([0.485, 0.456, 0.406])
+    assert metadata['imgs'] == ('uint8' if options.uint8 else 'float32, normalised')
+
+
+def test_graph_is_folded_and_says_nothing_of_this_machine(case):
+    graph = case[-1]
+    assert str(REPO).encode() not in graph and b'site-packages' not in graph
+    nodes = onnx.load_from_string(graph).graph.node
+    # Two scales, each with a BatchNorm before the activation of keys and values: these have no convolution before them.
+    assert sum(node.op_type == 'BatchNormalization' for node in nodes) <= 4
+    assert sum(node.op_type == 'Conv' for node in nodes) > 20
+    assert not {'Dropout', 'If', 'Loop'} & {node.op_type for node in nodes}
+
+
+def test_half_precision_halves_the_weights_but_not_the_geometry(exported):
+    proto = onnx.load_from_string(exported('cvt of two cameras, image by image, fp16')[-1])
+    large = [tensor for tensor in proto.graph.initializer if np.prod(tensor.dims) > 500]
+    single = [tensor for tensor in large if tensor.data_type == onnx.TensorProto.FLOAT]
+    assert {tensor.dims[-1] for tensor in single} == {12 * 28, 24 * 56}  # homogeneous pixels of both scales
+    assert sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in large) == len(large) - len(single) > 20
+    values = onnx.shape_inference.infer_shapes(proto).graph.value_info
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    inverses = [types[node.output[0]] for node in proto.graph.node if node.op_type == 'Div'][:2]
+    assert inverses == [onnx.TensorProto.FLOAT] * 2  # cofactors / determinant, of either matrix
+
+
+def test_an_error_is_seen(plain):
+    """Other weights than the graph's, and a graph that gives no number."""
+    cfg = tiny_latent_config()
+    torch.manual_seed(5)
+    model, batches = build_model(cfg), [random_batch(cfg, 1)]
+    assert largest_error(open_runtime('onnxruntime', plain.read_bytes()), model, batches, uint8=False) > 1e-2
+    assert np.isnan(largest_error(lambda _: np.full(1, np.nan, np.float32), model, batches, uint8=False))
+
+
+def test_outputs_survive_the_next_call(plain):
+    cfg = tiny_latent_config()
+    model = build_model(cfg)
+    first, second = (graph_inputs(model, random_batch(cfg, 1, seed=seed), uint8=False) for seed in (1, 2))
+    for runtime in ('onnxruntime', 'openvino'):
+        run = open_runtime(runtime, plain.read_bytes(), threads=1)
+        kept = run(first)
+        before = kept.copy()
+        assert not np.array_equal(run(second), before)
+        assert np.array_equal(kept, before)
+
+
+def test_information_is_read_as_it_was_written(plain):
+    cfg = tiny_latent_config()
+    info = GraphInfo.read(plain)
+    info.check_config(cfg, plain)
+    assert info == GraphInfo.from_config(cfg, info.mean, info.std, GraphOptions())
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'test_dataloader.dataset.pipeline.1.size': (64, 112)}, 'image_size: expected [64, 112]'),
+        ({'model.head.label_groups.vehicle.min_visibility': 1}, 'label_groups: expected'),
+        ({'model.head.center_group': None}, "outputs: expected ['vehicle']"),
+    ],
+)
+def test_graph_of_another_config(plain, options, message):
+    cfg = tiny_latent_config(**options)
+    with pytest.raises(DeployError) as caught:
+        GraphInfo.read(plain).check_config(cfg, plain)
+    assert message in str(caught.value) and str(plain) in str(caught.value)
+
+
+def test_files_that_are_no_graphs(plain, tmp_path):
+    with pytest.raises(DeployError, match='no such ONNX file'):
+        GraphInfo.read(tmp_path / 'none.onnx')
+    (tmp_path / 'text.onnx').write_text('text')
+    with pytest.raises(DeployError, match=r'text\.onnx: (cannot read|metadata)'):
+        GraphInfo.read(tmp_path / 'text.onnx')
+    proto = onnx.load(plain)
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / 'foreign.onnx')
+    with pytest.raises(DeployError, match="metadata: expected 'config'"):
+        GraphInfo.read(tmp_path / 'foreign.onnx')
+
+
+@pytest.mark.parametrize('opset', [17, 26])
+def test_opset_out_of_range(opset):
+    with pytest.raises(DeployError, match=f'opset {opset}: expected 18 to 25'):
+        export_onnx(tiny_latent_config(), None, opset=opset)
+
+
+def test_options_that_do_not_go_together():
+    with pytest.raises(ValueError, match='fixed batch'):
+        GraphOptions(dynamic_batch=True, per_image=True)
+
+
+@pytest.mark.parametrize('runtime', RUNTIMES)
+def test_runtime_that_cannot_load(runtime):
+    if not why_not(runtime):
+        with pytest.raises(DeployError, match=f'{runtime}: cannot load the graph'):
+            open_runtime(runtime, b'no graph')
+
+
+def test_unknown_runtime():
+    with pytest.raises(DeployError, match="'tensorrt': expected one of onnxruntime, openvino, openvino-bf16"):
+        open_runtime('tensorrt', b'')
+
+
+def test_processor_without_bf16(monkeypatch):
+    class Core:
+        def get_property(self, *_):
+            return ['FP32', 'INT8']
+
+    monkeypatch.setattr(runtimes, 'require', lambda _: type('openvino', (), {'Core': Core}))
+    with pytest.raises(DeployError, match='openvino-bf16: the processor has no bfloat16'):
+        open_runtime(OPENVINO_BF16, b'')
+    assert why_not('openvino') is None
+
+
+@pytest.mark.parametrize('name', ['onnx', 'onnxscript'])
+def test_missing_extra(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DeployError, match=f'{name} is not installed: pip install -r requirements/deploy.txt'):
+        export_onnx(tiny_latent_config(), None)
+    assert extras.require('json') is json

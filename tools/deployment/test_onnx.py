@@ -1,0 +1,45 @@
+#!/usr/bin/env python
+"""Tests an exported model: ``python tools/deployment/test_onnx.py configs/cvt_io_v2_2.py MODEL.onnx``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
+from projects.CVT_IO.cvt_io.deploy.runtimes import ONNXRUNTIME, RUNTIMES, open_runtime
+from projects.CVT_IO.cvt_io.deploy.verify import evaluate
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.labels.io import write_json
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(description="Metrics of an exported model on its config's test set.")
+    parser.add_argument('config', help='config file')
+    parser.add_argument('model', type=Path, metavar='MODEL.onnx', help='file of export_onnx.py')
+    parser.add_argument('--runtime', choices=RUNTIMES, default=ONNXRUNTIME, help='what runs it (default: %(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the metrics to this file')
+    cli.add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    require_data(cfg, 'test_dataloader')
+    info = GraphInfo.read(args.model)
+    info.check_config(cfg, args.model)
+    metrics = evaluate(open_runtime(args.runtime, args.model.read_bytes()), cfg, info)
+    for name, value in metrics.items():
+        print(f'{name}: {value:.4f}')
+    if args.out:
+        write_json(args.out, metrics)
+
+
+if __name__ == '__main__':
+    cli.run(main)
