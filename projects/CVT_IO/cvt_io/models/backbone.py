@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
 from mmdet.models.backbones.efficientnet import EfficientNet
@@ -22,10 +23,12 @@ ARCHITECTURES = tuple(name for name in EfficientNet.arch_settings if name.starts
 
 
 class ChannelsLastMean(nn.Module):
-    """Mean of each channel, whose gradient is in the channels-last layout too, and no more than a view."""
+    """Mean of each channel; its gradient in training is in the channels-last layout too, and no more than a view."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (b, C, h, w). Returns: (b, C, 1, 1)."""
+        if not self.training:
+            return F.adaptive_avg_pool2d(x, 1)
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         total = pixels.sum(1, dtype=torch.promote_types(x.dtype, torch.float32))
         return (total / pixels.shape[1]).to(x.dtype)[..., None, None]

@@ -1,0 +1,89 @@
+#!/usr/bin/env python
+"""Measures what the project is meant to reach in speed and memory, against plain ways of doing the same."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
+REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO))
+
+from projects.CVT_IO.benchmarks import targets
+from projects.CVT_IO.benchmarks.report import markdown
+from projects.CVT_IO.benchmarks.targets import Result
+from projects.CVT_IO.cvt_io.analysis.machine import describe_machine
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.converter import convert
+from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.toy import generate_toy_world
+
+GROUPS = ('inference', 'runtimes', 'iou', 'training', 'data')
+TOY_CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
+TOY_WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(
+        description=__doc__ + ' Everything is timed in turn with what it is compared to, on this machine’s processor. '
+        'The data are toy worlds below --work-dir, made when they are not there. About 25 minutes on two cores.'
+    )
+    parser.add_argument('--samples', type=cli.positive_int, default=9, help='rounds of each (default: %(default)s)')
+    parser.add_argument('--only', nargs='+', choices=GROUPS, default=GROUPS, help='some of the groups')
+    parser.add_argument('--frames', type=cli.positive_int, default=20, help='of the data rows (default: %(default)s)')
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/bench'), help='of the toy worlds (default: %(default)s)'
+    )
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table to this file too')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    results = []
+    for group in args.only:
+        results += measure(group, args)
+    table = markdown(results, describe_machine(targets.CPU), args.samples)
+    print(table)
+    if args.out:
+        write_result(args.out, table.encode())
+
+
+def measure(group: str, args: argparse.Namespace) -> list[Result]:
+    """Results of one group."""
+    names = ('cvt', 'cvt_io_v2_2', 'cvt_io_v2_6')
+    # Weights make no difference to the time, and those of ImageNet would have to be fetched.
+    options = {'model.backbone.init_cfg': None}
+    cfgs = {name: load_config(str(REPO / f'configs/{name}.py'), options) for name in names}
+    if group == 'inference':
+        return targets.measure_inference(cfgs, args.samples)
+    if group == 'runtimes':
+        return targets.measure_runtimes(cfgs, args.samples)
+    if group == 'training':
+        return targets.measure_training(cfgs, args.samples)
+    if group == 'data':
+        root = toy_world(args.work_dir / 'full_size', 'v1.0-mini', 10, 4, (900, 1600), BEVGrid())
+        return targets.measure_data(cfgs['cvt_io_v2_2'], root, 'v1.0-mini', args.frames, args.samples)
+    grid = BEVGrid.from_dict(load_config(str(TOY_CONFIG)).bev_grid)
+    root = toy_world(args.work_dir / 'toy_size', 'v1.0-trainval', 200, 8, (225, 400), grid)
+    cfg = load_config(str(TOY_CONFIG), {'data_root': f'{root}/'})
+    return [targets.measure_bf16_iou(cfg, str(TOY_WEIGHTS))]
+
+
+def toy_world(root: Path, version: str, scenes: int, frames: int, image_size: tuple[int, int], grid: BEVGrid) -> Path:
+    """Folder of a converted toy world, which is made, or made whole, unless it is there."""
+    generate_toy_world(root, version, scenes, frames, image_size, workers=torch.get_num_threads())
+    convert(root, version, grid=grid, workers=torch.get_num_threads())
+    return root
+
+
+if __name__ == '__main__':
+    cli.run(main)
