@@ -36,7 +36,7 @@ def tiny_v1_config():
 CASES = {
     'v2': (tiny_latent_config, GraphOptions()),
     'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
-    'cvt of two cameras, image by image, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, per_image=True)),
+    'cvt of two cameras, whole batch, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, whole_batch=True)),
 }
 
 
@@ -120,7 +120,7 @@ def test_graph_is_folded_and_says_nothing_of_this_machine(case):
 
 
 def test_half_precision_halves_the_weights_but_not_the_geometry(exported):
-    proto = onnx.load_from_string(exported('cvt of two cameras, image by image, fp16')[-1])
+    proto = onnx.load_from_string(exported('cvt of two cameras, whole batch, fp16')[-1])
     large = [tensor for tensor in proto.graph.initializer if np.prod(tensor.dims) > 500]
     single = [tensor for tensor in large if tensor.data_type == onnx.TensorProto.FLOAT]
     assert {tensor.dims[-1] for tensor in single} == {12 * 28, 24 * 56}  # homogeneous pixels of both scales
@@ -191,11 +191,6 @@ def test_files_that_are_no_graphs(plain, tmp_path):
 def test_opset_out_of_range(opset):
     with pytest.raises(DeployError, match=f'opset {opset}: expected 18 to 25'):
         export_onnx(tiny_latent_config(), None, opset=opset)
-
-
-def test_options_that_do_not_go_together():
-    with pytest.raises(ValueError, match='fixed batch'):
-        GraphOptions(dynamic_batch=True, per_image=True)
 
 
 @pytest.mark.parametrize('runtime', RUNTIMES)

@@ -111,7 +111,6 @@ def test_export_without_config_or_checkpoint_or_extra(tmp_path, checkpoint, monk
     ('words', 'message'),
     [
         ([TOY_CONFIG, 'x.pth', 'x.pb'], 'x.pb: expected a name that ends in .onnx'),
-        ([TOY_CONFIG, 'x.pth', 'x.onnx', '--per-image', '--dynamic-batch'], '--per-image needs a fixed batch'),
         ([TOY_CONFIG, 'x.pth', 'x.onnx', '--cameras', '0'], '--cameras'),
     ],
 )

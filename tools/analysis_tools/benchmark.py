@@ -12,11 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from rich.console import Console
-from rich.table import Table
 
 from projects.CVT_IO.cvt_io.analysis.inputs import random_batch, test_batches
 from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
+from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
 from projects.CVT_IO.cvt_io.analysis.loader import time_loader
 from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
@@ -111,18 +110,6 @@ def mode_of(args: argparse.Namespace) -> str:
     words = ['training step' if args.train else 'forward', f'batch {args.batch_size}']
     words += [word for word, on in (('amp', args.amp), ('BatchNorms folded', args.fuse_conv_bn)) if on]
     return ', '.join(words)
-
-
-def print_table(summaries: dict[str, dict], base: str, title: str) -> None:
-    """Prints the summaries."""
-    table = Table('model', title=title, title_justify='left')
-    for column in ('median ms', 'p10', 'p90', f'of {base}', 'peak MiB'):
-        table.add_column(column, justify='right')
-    for name, row in summaries.items():
-        peak = 'not known' if row['peak_mib'] is None else f'{row["peak_mib"]:.0f}'
-        times = (f'{row[key]:.1f}' for key in ('median_ms', 'p10_ms', 'p90_ms'))
-        table.add_row(name, *times, f'{row["ratio"]:.3f}', peak)
-    Console(width=120).print(table)
 
 
 if __name__ == '__main__':

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 
 # Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
-REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.benchmarks import targets
 from projects.CVT_IO.benchmarks.report import markdown
@@ -24,6 +23,7 @@ from projects.CVT_IO.cvt_io.labels.converter import convert
 from projects.CVT_IO.cvt_io.labels.io import write_result
 from projects.CVT_IO.cvt_io.toy import generate_toy_world
 
+REPO = Path(__file__).resolve().parents[2]
 GROUPS = ('inference', 'runtimes', 'iou', 'training', 'data')
 TOY_CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
 TOY_WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
@@ -32,7 +32,7 @@ TOY_WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
 def parse_args() -> argparse.Namespace:
     """Command line of this script."""
     parser = argparse.ArgumentParser(
-        description=__doc__ + ' Everything is timed in turn with what it is compared to, on this machine’s processor. '
+        description=__doc__ + ' Everything is timed in turn with what it is compared to, on the processor. '
         'The data are toy worlds below --work-dir, made when they are not there. About 25 minutes on two cores.'
     )
     parser.add_argument('--samples', type=cli.positive_int, default=9, help='rounds of each (default: %(default)s)')

@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='its checkpoint (default: random weights, which cost the same)')
     parser.add_argument('--onnx', type=Path, metavar='MODEL.onnx', help='time this export of it (default: make one)')
-    parser.add_argument('--per-image', action='store_true', help='make it with --per-image')
+    parser.add_argument('--whole-batch', action='store_true', help='make it with --whole-batch')
     parser.add_argument(
         '--runtimes',
         nargs='+',
@@ -55,8 +55,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
     cli.add_cfg_options(parser)
     args = parser.parse_args()
-    if args.onnx and args.per_image:
-        parser.error('--per-image has no meaning with --onnx')
+    if args.onnx and args.whole_batch:
+        parser.error('--whole-batch has no meaning with --onnx')
     return args
 
 
@@ -70,7 +70,7 @@ def main() -> None:
         info.check_config(cfg, args.onnx)
         graph = args.onnx.read_bytes()
     else:
-        graph = export_onnx(cfg, args.checkpoint, GraphOptions(per_image=args.per_image))
+        graph = export_onnx(cfg, args.checkpoint, GraphOptions(whole_batch=args.whole_batch))
     model = prepare_model(cfg, args.checkpoint, CPU)
     batch = random_batch(cfg, 1, info.cameras) if info else random_batch(cfg, 1)
     inputs = graph_inputs(model, batch, info is not None and info.imgs == 'uint8')

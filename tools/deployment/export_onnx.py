@@ -40,9 +40,9 @@ def parse_args() -> argparse.Namespace:
         '--fp16', action='store_true', help='weights and activations in half precision, geometry in fp32'
     )
     parser.add_argument(
-        '--per-image',
+        '--whole-batch',
         action='store_true',
-        help='for CPUs: lay the backbone out image by image, which takes less memory',
+        help='for GPUs: the backbone sees all images at once, not camera by camera',
     )
     parser.add_argument('--cameras', type=cli.positive_int, default=CAMERAS, help='cameras (default: %(default)s)')
     parser.add_argument(
@@ -62,8 +62,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out.suffix != '.onnx':
         parser.error(f'{args.out}: expected a name that ends in .onnx')
-    if args.dynamic_batch and args.per_image:
-        parser.error('--per-image needs a fixed batch: not with --dynamic-batch')
     return args
 
 
@@ -71,7 +69,7 @@ def main() -> None:
     """Does what the command line asks for."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
-    options = GraphOptions(args.cameras, args.dynamic_batch, args.uint8, args.fp16, args.per_image)
+    options = GraphOptions(args.cameras, args.dynamic_batch, args.uint8, args.fp16, args.whole_batch)
     graph = export_onnx(cfg, args.checkpoint, options, args.opset)
     if args.verify:
         verify(cfg, args.checkpoint, graph, options)

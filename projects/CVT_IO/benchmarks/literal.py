@@ -8,6 +8,7 @@ activations in training, as the public Cross-View Transformer's does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,6 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..cvt_io.models import CVTIOSegmentor
-from ..cvt_io.models.layers import BEVPosition, CrossAttention, CrossView, ImageTokens
 from ..cvt_io.models.layers.recompute import recomputed
 from ..cvt_io.models.layers.same_pad import SamePadConv2d
 from ..cvt_io.models.neck import CVTIOCrossViewNeck, CVTIOLatentNeck
@@ -45,7 +45,7 @@ class LiteralSegmentor(CVTIOSegmentor):
         return self.head.to_logits(_bev_decoder(self.bev_decoder, bev))
 
 
-def _backbone(backbone: nn.Module, x: Tensor) -> list[Tensor]:
+def _backbone(backbone: Any, x: Tensor) -> list[Tensor]:
     x = _conv_module(backbone.layers[0], x)
     outputs = {}
     for i, block in enumerate(backbone.blocks()):
@@ -58,7 +58,7 @@ def _backbone(backbone: nn.Module, x: Tensor) -> list[Tensor]:
 class _Block(nn.Module):
     """An MBConv block."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Any) -> None:
         super().__init__()
         self.block = block
 
@@ -72,7 +72,7 @@ class _Block(nn.Module):
         return x + block.drop_path(y) if block.with_res_shortcut else y
 
 
-def _conv_module(module: nn.Module, x: Tensor, act: bool = True) -> Tensor:
+def _conv_module(module: Any, x: Tensor, act: bool = True) -> Tensor:
     """Padding, convolution, BatchNorm, swish: each a step."""
     conv = module.conv
     if isinstance(conv, SamePadConv2d):
@@ -85,7 +85,7 @@ def _conv_module(module: nn.Module, x: Tensor, act: bool = True) -> Tensor:
     return x * torch.sigmoid(x) if act and module.with_activation else x
 
 
-def _attend(block: CrossAttention, q: Tensor, k: Tensor, v: Tensor, skip: Tensor | None) -> Tensor:
+def _attend(block: Any, q: Tensor, k: Tensor, v: Tensor, skip: Tensor | None) -> Tensor:
     """q (b, n, d, H, W), k and v (b, n, d, h, w), skip (b, d, H, W) → (b, d, H, W)."""
     b, _, _, height, width = q.shape
     q, k, v = (
@@ -110,7 +110,7 @@ def _heads_to_batch(x: Tensor, heads: int) -> Tensor:
 
 
 def _tokens(
-    tokens: ImageTokens, features: Tensor, pixels_to_cam: Tensor, ego_from_cam: Tensor, image_size: Sequence[int]
+    tokens: Any, features: Tensor, pixels_to_cam: Tensor, ego_from_cam: Tensor, image_size: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Keys and values, each (b, n, d, h, w)."""
     (b, n, _, h, w), (height, width) = features.shape, image_size
@@ -129,7 +129,7 @@ def _unit(x: Tensor) -> Tensor:
     return x / (x.norm(dim=1, keepdim=True) + 1e-7)
 
 
-def _bev_query(position: BEVPosition, cam_embed: nn.Module, x: Tensor, ego_from_cam: Tensor) -> Tensor:
+def _bev_query(position: Any, cam_embed: Any, x: Tensor, ego_from_cam: Tensor) -> Tensor:
     """x (b, d, H, W) → queries (b, n, d, H, W)."""
     b, n = ego_from_cam.shape[:2]
     centres = cam_embed(ego_from_cam[..., -1].reshape(b * n, 4, 1, 1))
@@ -137,13 +137,13 @@ def _bev_query(position: BEVPosition, cam_embed: nn.Module, x: Tensor, ego_from_
     return embedding.unflatten(0, (b, n)) + x[:, None]
 
 
-def _cross_view(view: CrossView, query: Tensor, x: Tensor, features: Tensor, *calibration: Tensor) -> Tensor:
+def _cross_view(view: Any, query: Tensor, x: Tensor, features: Tensor, *calibration: Any) -> Tensor:
     """query (b, n, d, H, W), x (b, d, H, W) → (b, d, H, W)."""
     return view.bottlenecks(_attend(view.cross_attend, query, *_tokens(view.tokens, features, *calibration), x))
 
 
 def _cvt_neck(
-    neck: CVTIOCrossViewNeck,
+    neck: Any,
     features: list[Tensor],
     pixels_to_cam: Tensor,
     ego_from_cam: Tensor,
@@ -157,7 +157,7 @@ def _cvt_neck(
 
 
 def _latent_neck(
-    neck: CVTIOLatentNeck,
+    neck: Any,
     features: list[Tensor],
     pixels_to_cam: Tensor,
     ego_from_cam: Tensor,
@@ -179,7 +179,7 @@ def _latent_neck(
     return _attend(decode.cross_attend, query, latents, latents, None)
 
 
-def _bev_decoder(decoder: nn.Module, bev: Tensor) -> Tensor:
+def _bev_decoder(decoder: Any, bev: Tensor) -> Tensor:
     x = bev
     for layer in decoder.layers:
         y = layer.conv(x)

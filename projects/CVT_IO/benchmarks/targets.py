@@ -6,9 +6,11 @@ forward pass or training step of ``cvt``, see :mod:`.literal`; outputs have to e
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +33,7 @@ from .plain_loading import loading_steps
 
 CPU = torch.device('cpu')
 TOLERANCE = 1e-4
-Step = Callable[[], object]
+Step = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,12 @@ def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
     """The exported ``cvt_io_v2_2`` in ONNX Runtime and OpenVINO."""
     limits = {ONNXRUNTIME: 0.14, OPENVINO_BF16: 0.08}
     cfg = cfgs['cvt_io_v2_2']
-    model = _seeded(lambda: prepare_model(cfg, None, CPU)).eval()
-    inputs = graph_inputs(model, random_batch(cfg, 1), uint8=False)
-    graph = _seeded(lambda: export_onnx(cfg, None, GraphOptions(per_image=True)))
+    inputs = graph_inputs(prepare_model(cfg, None, CPU), random_batch(cfg, 1), uint8=False)
+    graph = export_onnx(cfg, None)
     steps: dict[str, Step] = {'literal': _inference_pair(cfgs['cvt'])[0]}
     missing = {name: reason for name in limits if (reason := why_not(name)) is not None}
     for name in limits.keys() - missing.keys():
-        run = open_runtime(name, graph)
-        steps[name] = lambda run=run: run(inputs)
+        steps[name] = functools.partial(open_runtime(name, graph), inputs)
     timings = time_in_turn(steps, samples, CPU)
     results = []
     for name, limit in limits.items():
@@ -110,7 +110,7 @@ def measure_bf16_iou(cfg: Config, checkpoint: str) -> Result:
     reason = why_not(OPENVINO_BF16)
     if reason is not None:
         return Result(what, None, 0.002, note=reason)
-    options = GraphOptions(per_image=True)
+    options = GraphOptions()
     info = GraphInfo.from_config(cfg, [], [], options)
     runs = (
         _run_eagerly(prepare_model(cfg, checkpoint, CPU)),
@@ -123,11 +123,10 @@ def measure_bf16_iou(cfg: Config, checkpoint: str) -> Result:
 def measure_training(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
     """A training step of ``cvt_io_v2_2`` with two samples."""
     steps: dict[str, Step] = {}
-    for name, cfg, build in (
-        ('literal', cfgs['cvt'], build_literal),
-        ('ours', cfgs['cvt_io_v2_2'], lambda cfg: prepare_model(cfg, None, CPU)),
+    for name, cfg, model in (
+        ('literal', cfgs['cvt'], build_literal(cfgs['cvt'])),
+        ('ours', cfgs['cvt_io_v2_2'], prepare_model(cfgs['cvt_io_v2_2'], None, CPU)),
     ):
-        model = _seeded(lambda cfg=cfg, build=build: build(cfg))
         steps[name] = training_step(model, cfg, random_batch(cfg, 2))
     timings = time_in_turn(steps, samples, CPU, warm_up=1)
     return [
@@ -162,11 +161,6 @@ def _run_eagerly(model: CVTIOSegmentor) -> Run:
         return model.bev_logits(*(torch.from_numpy(inputs[name]) for name in INPUTS)).numpy()
 
     return run
-
-
-def _seeded(build: Callable) -> object:
-    torch.manual_seed(0)
-    return build()
 
 
 def _inference_pair(cfg: Config) -> tuple[Step, Step]:

@@ -29,19 +29,15 @@ class GraphOptions:
         dynamic_batch: any batch size, or 1 only.
         uint8: the images are RGB in 0…255 and are normalised inside, or come normalised in float32.
         fp16: weights and activations in half precision; calibration, its inverses and the rays stay in fp32.
-        per_image: the backbone is laid out image by image. On a CPU it needs less memory, as one image's
-            activations stay in the cache; the graph has more nodes and a fixed batch.
+        whole_batch: the backbone sees all images at once, as suits a GPU. Otherwise it is laid out camera by camera:
+            what one image needs stays in a CPU's cache, and six images need several times the memory.
     """
 
     cameras: int = CAMERAS
     dynamic_batch: bool = False
     uint8: bool = False
     fp16: bool = False
-    per_image: bool = False
-
-    def __post_init__(self) -> None:
-        if self.dynamic_batch and self.per_image:
-            raise ValueError('per_image: expected a fixed batch, found dynamic_batch')
+    whole_batch: bool = False
 
 
 class ExportGraph(nn.Module):
@@ -56,8 +52,8 @@ class ExportGraph(nn.Module):
         super().__init__()
         self.model = fuse_conv_bn(model).eval().requires_grad_(False)
         self.options = options
-        if options.per_image:
-            self.model.backbone = _PerImage(self.model.backbone)
+        if not options.whole_batch:
+            self.model.backbone = _PerCamera(self.model.backbone, options.cameras)
         if options.fp16:
             for part in self.model.children():
                 if part is not self.model.data_preprocessor:
@@ -70,16 +66,18 @@ class ExportGraph(nn.Module):
         return self.model.bev_logits(imgs, intrinsics, cam_from_ego).float()
 
 
-class _PerImage(nn.Module):
-    """Calls the backbone once for each image."""
+class _PerCamera(nn.Module):
+    """Calls the backbone once for each camera."""
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, cameras: int) -> None:
         super().__init__()
         self.backbone = backbone
+        self.cameras = cameras
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Args: x (b, 3, H, W). Returns: as the backbone."""
-        return tuple(torch.cat(maps) for maps in zip(*map(self.backbone, x.split(1)), strict=True))
+        """Args: x (b·n, 3, H, W). Returns: as the backbone."""
+        outputs = map(self.backbone, x.unflatten(0, (-1, self.cameras)).unbind(1))
+        return tuple(torch.stack(maps, 1).flatten(0, 1) for maps in zip(*outputs, strict=True))
 
 
 def trace(cfg: Config, model: CVTIOSegmentor, options: GraphOptions) -> ExportedProgram:
@@ -93,8 +91,7 @@ def trace(cfg: Config, model: CVTIOSegmentor, options: GraphOptions) -> Exported
     # Half weights meet the fp32 images and rays by the rules of autocast, which the model's geometry is exempt from.
     half = torch.autocast('cpu', torch.float16, enabled=options.fp16)
     with torch.no_grad(), half:
-        # The strict way takes twice the time, but in the other one Python's len() of a tensor would fix its batch.
-        program = torch.export.export(graph, (), example, dynamic_shapes=shapes, strict=options.dynamic_batch)
+        program = torch.export.export(graph, (), example, dynamic_shapes=shapes)
         return program.run_decompositions(DECOMPOSITIONS)
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
 from mmdet.models.backbones.efficientnet import EfficientNet
+from mmdet.models.layers import SELayer
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
@@ -84,11 +85,7 @@ class CVTIOEfficientNet(EfficientNet):
         self.out_blocks = tuple(out_blocks)
         self._set_drop_connect(drop_connect_rate)
         self._truncate(max(self.out_blocks))
-        for block in self.blocks():
-            block.se.global_avgpool = ChannelsLastMean()
-        for module in self.modules():
-            if isinstance(module, ConvModule) and module.with_norm and module.with_activation:
-                module.__class__ = ConvNormSwish
+        self._set_lean_layers()
         if padding == 'static':
             self._set_static_padding(self.arch_setting[2])
         self.with_cp = with_cp
@@ -121,6 +118,14 @@ class CVTIOEfficientNet(EfficientNet):
                 conv.static_size = size
                 size = math.ceil(size / conv.stride[0])
 
+    def _set_lean_layers(self) -> None:
+        """Puts layers of the same function and parameters into mmdet's blocks, which has them built in by name."""
+        for module in self.modules():
+            if isinstance(module, SELayer):
+                module.global_avgpool = ChannelsLastMean()
+            elif isinstance(module, ConvModule) and module.with_norm and module.with_activation:
+                module.__class__ = ConvNormSwish
+
     def init_weights(self) -> None:
         """Random or pre-trained initialisation, by ``init_cfg``.
 
@@ -152,7 +157,7 @@ class CVTIOEfficientNet(EfficientNet):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Args: x (b, 3, H, W), normalised. Returns: the outputs of ``out_blocks``, each (b, C, h, w)."""
-        if not self.training and x.device.type == 'cpu' and len(x) > 1 and not torch.compiler.is_compiling():
+        if not (self.training or torch.compiler.is_compiling()) and x.device.type == 'cpu' and x.shape[0] > 1:
             # One image's activations stay in a CPU's cache, those of a batch do not.
             return tuple(torch.cat(outputs) for outputs in zip(*map(self.forward, x.split(1)), strict=True))
         # Channels last is the faster layout of convolutions, on CPUs by 1.6 times.

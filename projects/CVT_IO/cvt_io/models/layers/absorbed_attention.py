@@ -11,6 +11,8 @@ Shapes: b batch, n cameras, m heads of c channels, Q queries, K tokens a camera,
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ _RAY_CHANNELS = 8
 
 def absorbing_pays(block: CrossAttention, queries: int, channels: int) -> bool:
     """Whether the absorbed form has fewer multiply-accumulates a token, for Q queries and C feature channels."""
-    inner, dim = block.to_k[1].weight.shape
+    inner, dim = _parts(block.to_k)[1].weight.shape
     plain = 2 * channels * dim + 2 * dim * inner + 2 * queries * inner
     wide = channels + _RAY_CHANNELS
     return block.heads * queries * (channels + wide) + channels**2 + wide**2 < plain
@@ -43,11 +45,11 @@ def absorbed_attention(block: CrossAttention, tokens: ImageTokens, query: Tensor
     Returns:
         (b, m, H·W, c), for ``block.refine``.
     """
-    value, value_map = _normalise(*_value_factors(tokens, features), block.to_v[0].eps)
-    key, key_map = _normalise(*_key_factors(tokens, features, rig), block.to_k[0].eps)
+    norm, linear = _parts(block.to_v)
+    value, value_map = _normalise(*_activated(tokens.feature_linear, features), norm.eps)
+    key, key_map = _normalise(*_key_factors(tokens, features, rig), _parts(block.to_k)[0].eps)
     queries, offset = _absorb_keys(block, query)
     mixed = _mix(queries @ key_map, key, value)  # b m Q C
-    norm, linear = block.to_v
     attended = (mixed @ value_map.T * norm.weight + norm.bias) @ _by_head(block, linear.weight).transpose(1, 2)
     attended = attended + _by_head(block, linear.bias)[:, None]
     # All of a query's scores are off by the same, which the softmax takes away. The offset's gradient is zero, and it
@@ -55,23 +57,22 @@ def absorbed_attention(block: CrossAttention, tokens: ImageTokens, query: Tensor
     return attended + 0 * offset
 
 
-def _value_factors(tokens: ImageTokens, features: Tensor) -> tuple[Tensor, Tensor]:
-    """(b, n, K, C) and (d, C), whose products are the values."""
-    *activate, linear = tokens.feature_linear
-    return tokens_of(per_image(nn.Sequential(*activate), features)), linear.weight.flatten(1)
-
-
 def _key_factors(tokens: ImageTokens, features: Tensor, rig: Rig) -> tuple[Tensor, Tensor]:
     """(b, n, K, C + 8) and (d, C + 8), whose products are the keys."""
-    *activate, linear = tokens.feature_proj
-    factors = tokens_of(per_image(nn.Sequential(*activate), features))
+    factors, feature_map = _activated(tokens.feature_proj, features)
     rays, centres = tokens_of(rig.pixel_rays(features.shape[-2:])), tokens_of(rig.camera_centres())
     # W·ray − W'·centre = W·(ray − centre) + (W − W')·centre: the differences are free of cancellation.
     rays = torch.cat([rays - centres, centres.expand_as(rays)], -1)
     ray_map, centre_map = tokens.img_embed.weight.flatten(1), tokens.cam_embed.weight.flatten(1)
     ray_map = torch.cat([ray_map, ray_map - centre_map], 1)
     rays = rays / (_mean_square(rays, ray_map).mul(len(ray_map)).sqrt() + 1e-7)  # as unit_channels does
-    return torch.cat([factors, rays], -1), torch.cat([linear.weight.flatten(1), ray_map], 1)
+    return torch.cat([factors, rays], -1), torch.cat([feature_map, ray_map], 1)
+
+
+def _activated(projection: nn.Sequential, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Features before a projection's convolution, (b, n, K, C), and the convolution's weights (d, C)."""
+    *activate, linear = projection
+    return tokens_of(per_image(nn.Sequential(*activate), features)), cast(nn.Conv2d, linear).weight.flatten(1)
 
 
 def _normalise(factors: Tensor, linear: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -91,7 +92,7 @@ def _mean_square(factors: Tensor, linear: Tensor) -> Tensor:
 
 def _absorb_keys(block: CrossAttention, query: Tensor) -> tuple[Tensor, Tensor]:
     """Queries of normalised tokens, (b, m, Q, d), and what their scores lack, (b, m, Q, 1)."""
-    norm, linear = block.to_k
+    norm, linear = _parts(block.to_k)
     queries = block.split_heads(block.to_q(tokens_of(query)))
     queries = queries * queries.shape[-1] ** -0.5
     weight = _by_head(block, linear.weight)  # m c d
@@ -106,6 +107,11 @@ def _mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     keys, values = (x.flatten(1, 2)[:, None] for x in (keys, values))
     mixed = F.scaled_dot_product_attention(queries.flatten(1, 2)[:, None], keys, values, scale=1.0)
     return mixed[:, 0, :, :width].unflatten(1, queries.shape[1:3])
+
+
+def _parts(projection: nn.Sequential) -> tuple[nn.LayerNorm, nn.Linear]:
+    norm, linear = projection
+    return cast(nn.LayerNorm, norm), cast(nn.Linear, linear)
 
 
 def _by_head(block: CrossAttention, x: Tensor) -> Tensor:

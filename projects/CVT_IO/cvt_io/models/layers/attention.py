@@ -52,7 +52,8 @@ class CrossAttention(nn.Module):
             self.split_heads(self.to_k(tokens_of(key))),
             self.split_heads(self.to_v(tokens_of(value))),
         )
-        return self.refine(attended, query.shape[-2:], skip)
+        height, width = query.shape[-2:]
+        return self.refine(attended, (height, width), skip)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(…, T, m·c) → (…, m, T, c)."""

@@ -51,7 +51,7 @@ class CVTIOCrossViewNeck(nn.Module):
 
     def forward(self, features: Sequence[Tensor], rig: Rig) -> Tensor:
         """Args: features, each (b, n, C, h, w), and the rig. Returns: (b, d, height, width) of the coarse BEV grid."""
-        x = self.prior(len(features[0]))
+        x = self.prior(features[0].shape[0])
         cross_views = cast(Iterable[CrossView], self.cross_views)
         for position, cross_view, feature in zip(self.positions, cross_views, features, strict=True):
             centres = cross_view.tokens.embed_centres(rig)

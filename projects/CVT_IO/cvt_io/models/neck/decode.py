@@ -38,5 +38,5 @@ class Decode(nn.Module):
             (b, d, height, width).
         """
         centres = per_image(self.cam_embed, rig.camera_centres())
-        query = self.prior(len(latents))[:, None] + self.position(centres)
+        query = self.prior(latents.shape[0])[:, None] + self.position(centres)
         return self.cross_attend(query, latents, latents)
