@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from projects.CVT_IO.cvt_io.models.layers import CrossAttention, joint_attention
+from projects.CVT_IO.cvt_io.models.layers import CrossAttention
 from tests.models import naive
 from tests.models.cases import TOLERANCE, error, random_grid, random_weights, weights_of
 
@@ -43,28 +43,6 @@ def test_camera_axis_of_one_is_the_same_for_every_camera(shared):
         wide = query, tokens.repeat(1, 3, 1, 1, 1), tokens.repeat(1, 3, 1, 1, 1)
         actual = block(query, tokens, tokens)
     assert error(actual, naive.attention(weights_of(block), *wide, None, 2)) < 1e-10
-
-
-def test_weights_of_all_cameras_sum_to_one():
-    query, key = random_grid(2, 4, 2, 6, 8, seed=1), random_grid(2, 4, 2, 5, 8, seed=2)
-    ones = torch.ones(2, 4, 2, 5, 8, dtype=torch.float64)
-    assert error(joint_attention(query, key, ones), torch.ones(2, 2, 6, 8)) < 1e-12
-
-
-def test_weights_of_a_camera_depend_on_the_others():
-    query, key = random_grid(2, 4, 2, 6, 8, seed=1), random_grid(2, 4, 2, 5, 8, seed=2)
-    cameras = torch.eye(4, 8, dtype=torch.float64)  # values that say which camera they came from
-    value = cameras.view(1, 4, 1, 1, 8).expand(2, 4, 2, 5, 8)
-    before = joint_attention(query, key, value)
-    louder = key.clone()
-    louder[:, 2] = query[:, 2, :, :1]  # camera 2 now has keys along its own first query
-    after = joint_attention(query, louder, value)
-    assert (after[:, :, 0, 2] > before[:, :, 0, 2]).all()
-    assert (after[:, :, 0, [0, 1, 3]] < before[:, :, 0, [0, 1, 3]]).all()
-    # The others shrink by one common factor: a common normaliser.
-    factor = after[:, :, 0, [0, 1, 3]] / before[:, :, 0, [0, 1, 3]]
-    assert error(factor / factor[..., :1], torch.ones_like(factor)) < 1e-12
-    assert (factor > 1e-3).all()
 
 
 def test_gradients_equal_those_of_the_naive_block():

@@ -209,11 +209,11 @@ def test_one_step_moves_the_running_mean_by_0_0199():
     backbone = CVTIOEfficientNet('b0', (0,), with_cp=True)
     backbone.train()
     imgs = random_grid(2, 3, 32, 32).float()
-    norm = backbone.blocks()[0].depthwise_conv.bn
+    module = backbone.blocks()[0].depthwise_conv
     seen = []
-    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().mean((0, 2, 3))))
+    module.conv.register_forward_hook(lambda _, __, output: seen.append(output.detach().mean((0, 2, 3))))
     backbone(imgs)[0].sum().backward()
-    assert error(norm.running_mean, 0.0199 * seen[0]) < 1e-7
+    assert error(module.bn.running_mean, 0.0199 * seen[0]) < 1e-7
     assert len(seen) == 2  # the block was really computed twice
 
 
@@ -256,3 +256,22 @@ def test_an_unknown_padding_is_refused():
 def test_a_block_beyond_the_architecture_is_refused():
     with pytest.raises(ValueError, match=r'backbone\.out_blocks.*16'):
         CVTIOEfficientNet('b0', (2, 16))
+
+
+def test_image_by_image_is_the_same_as_the_batch():
+    backbone = random_weights(CVTIOEfficientNet('b0', (0, 3)).double())
+    imgs = random_grid(3, 3, 32, 48)
+    batches = []
+    backbone.layers[0].register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+    actual = backbone(imgs)
+    assert batches == [1, 1, 1]
+    backbone.train()
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+        if hasattr(module, 'drop_path'):
+            module.drop_path = torch.nn.Identity()
+    expected = backbone(imgs)
+    assert batches == [1, 1, 1, 3]
+    for one, other in zip(actual, expected, strict=True):
+        assert error(one, other) < 1e-12

@@ -114,8 +114,8 @@ def _tokens(
 ) -> tuple[Tensor, Tensor]:
     """Keys and values, each (b, n, d, h, w)."""
     (b, n, _, h, w), (height, width) = features.shape, image_size
-    x, y = torch.linspace(0, 1, w) * width, torch.linspace(0, 1, h) * height
-    pixels = torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w)]).flatten(1)
+    x, y = (torch.linspace(0, 1, k, dtype=features.dtype) * length for k, length in ((w, width), (h, height)))
+    pixels = torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones_like(x).expand(h, w)]).flatten(1)
     rays = F.pad(pixels_to_cam @ pixels, (0, 0, 0, 1), value=1)
     rays = (ego_from_cam @ rays).reshape(b * n, 4, h, w)
     centres = ego_from_cam[..., -1].reshape(b * n, 4, 1, 1)

@@ -1,0 +1,42 @@
+import pytest
+
+from projects.CVT_IO.benchmarks.report import markdown
+from projects.CVT_IO.benchmarks.targets import Result, _memory, _ratio, _speed_up
+from projects.CVT_IO.cvt_io.analysis.latency import Timing
+
+
+@pytest.mark.parametrize(
+    ('found', 'at_least', 'reached'),
+    [(0.3, False, True), (0.5, False, True), (0.51, False, False), (0.5, True, True), (0.4, True, False)],
+)
+def test_reached(found, at_least, reached):
+    assert Result('x', found, 0.5, at_least).reached is reached
+
+
+def test_a_row_that_was_not_measured():
+    result = Result('x', None, 0.5, note='no such processor')
+    assert result.reached is None
+    assert '| x | – | ≤ 0.5 | not measured | no such processor |' in markdown([result], 'machine', 9)
+
+
+def test_ratios_are_medians_round_by_round():
+    # Rounds: 1/2, 4/4, 3/12 → median 1/2; the ratio of the medians would be 3/4.
+    timings = {'one': Timing([1.0, 4.0, 3.0], 30), 'base': Timing([2.0, 4.0, 12.0], 40)}
+    result = _ratio('x', timings, 'one', 'base', 0.6)
+    assert (result.found, result.reached, result.note) == (0.5, True, '3000 ms of 4000 ms')
+    assert _memory('x', timings, 'one', 'base', 0.5).found == 0.75
+
+
+def test_speed_up():
+    timings = {'plain': Timing([2.0, 4.0, 9.0], None), 'ours': Timing([1.0, 1.0, 3.0], None)}
+    result = _speed_up('x', timings, 'ours', 3, frames=10)
+    assert (result.found, result.reached) == (3.0, True)
+    assert result.note == '400.0 ms and 100.0 ms a frame'
+    assert _memory('x', timings | {'base': timings['plain']}, 'ours', 'base', 1).found is None
+
+
+def test_table():
+    row = markdown([Result('a of b', 0.12345, 0.5), Result('c', 12.345, 10, at_least=True)], 'machine', 9)
+    assert '| a of b | 0.1235 | ≤ 0.5 | yes |  |' in row
+    assert '| c | 12.3 | ≥ 10 | yes |  |' in row
+    assert row.endswith('Medians of 9 rounds in which both sides are called in turn; machine.\n')

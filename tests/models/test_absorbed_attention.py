@@ -1,0 +1,166 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from projects.CVT_IO.cvt_io.models.layers import CrossAttention, ImageTokens, Rig, plain_forward
+from projects.CVT_IO.cvt_io.models.layers.absorbed_attention import absorbed_attention, absorbing_pays
+from projects.CVT_IO.cvt_io.models.layers.cross_view import CrossView
+from tests.models import naive
+from tests.models.cases import (
+    TOLERANCE,
+    error,
+    generic_rig,
+    random_grid,
+    random_weights,
+    rig_of,
+    surround_rig,
+    weights_of,
+)
+
+SIZE = (3, 5)
+
+
+def view_of(dtype, channels=6, dim=16, heads=2, head_dim=4):
+    return random_weights(CrossView(channels, dim, dict(heads=heads, head_dim=head_dim), bottlenecks=0).to(dtype))
+
+
+def attend_plainly(view, query, features, rig):
+    """What the layers make when each does its own part."""
+    with plain_forward():
+        return view(query[:, None], query, features, rig)
+
+
+def attend_absorbed(view, query, features, rig):
+    block = view.cross_attend
+    return block.refine(absorbed_attention(block, view.tokens, query, features, rig), query.shape[-2:], query)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('make_rig', [surround_rig, generic_rig])
+@pytest.mark.parametrize('cameras', [1, 3])
+def test_equals_the_naive_attention(cameras, make_rig, dtype):
+    view, calibration = view_of(dtype), make_rig(2, cameras)
+    query, features = random_grid(2, 16, 2, 2, seed=1), random_grid(2, cameras, 6, *SIZE, seed=2)
+    key, value = naive.image_tokens(weights_of(view.tokens), features, calibration)
+    wide = query[:, None].repeat(1, cameras, 1, 1, 1)
+    expected = naive.attention(weights_of(view.cross_attend), wide, key, value, query, heads=2)
+    actual = attend_absorbed(view, query.to(dtype), features.to(dtype), rig_of(calibration, dtype))
+    assert actual.dtype == dtype
+    assert error(actual, expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_gradients_equal_those_of_the_plain_layers(training):
+    view = view_of(torch.float64).train(training)
+    other = copy.deepcopy(view)
+    query, features = random_grid(2, 16, 2, 2, seed=1), random_grid(2, 3, 6, *SIZE, seed=2)
+    rig, cotangent = rig_of(surround_rig(2, 3), torch.float64), random_grid(2, 16, 2, 2, seed=3)
+    gradients = []
+    for model, attend in ((view, attend_absorbed), (other, attend_plainly)):
+        inputs = [query.clone().requires_grad_(), features.clone().requires_grad_()]
+        out = attend(model, *inputs, rig)
+        gradients.append(torch.autograd.grad((out * cotangent).sum(), [*inputs, *model.parameters()]))
+    names = ['query', 'features', *(name for name, _ in view.named_parameters())]
+    for name, one, expected in zip(names, *gradients, strict=True):
+        assert error(one, expected) < 1e-10, name
+        if not name.endswith(('to_k.0.bias', 'to_k.1.bias')):
+            assert expected.abs().max() > 1e-6, name  # there is something to compare
+    for name, value in view.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name  # running statistics
+
+
+def test_the_keys_biases_have_a_gradient_of_zero():
+    view = view_of(torch.float32).train()
+    query, features = random_grid(1, 16, 2, 2).float(), random_grid(1, 2, 6, *SIZE, seed=2).float()
+    attend_absorbed(view, query, features, rig_of(surround_rig(1, 2))).square().sum().backward()
+    for parameter in (view.cross_attend.to_k[0].bias, view.cross_attend.to_k[1].bias):
+        assert parameter.grad is not None
+        assert not parameter.grad.any()
+
+
+@pytest.mark.parametrize('scale', [1e-3, 1e3])
+def test_tokens_far_from_unit_size(scale):
+    """The statistics of the tokens are squares of sums: small and large ones must not lose their digits."""
+    view, calibration = view_of(torch.float32), surround_rig(1, 3)
+    for projection in (view.tokens.feature_proj, view.tokens.feature_linear):
+        projection[2].weight.data *= scale
+    exact = copy.deepcopy(view).double()
+    query, features = random_grid(1, 16, 2, 2, seed=1), random_grid(1, 3, 6, *SIZE, seed=2)
+    expected = attend_plainly(exact, query, features, rig_of(calibration, torch.float64))
+    actual = attend_absorbed(view, query.float(), features.float(), rig_of(calibration))
+    assert error(actual, expected) < 1e-4
+
+
+def test_nearly_constant_tokens():
+    """All channels of a value nearly alike: by the naive formula its variance is a difference of large numbers."""
+    view = view_of(torch.float32)
+    weight = view.tokens.feature_linear[2].weight.data
+    weight.copy_(10 + 1e-2 * weight)
+    exact = copy.deepcopy(view).double()
+    query, features = random_grid(1, 16, 2, 2, seed=1), random_grid(1, 3, 6, *SIZE, seed=2)
+    expected = attend_plainly(exact, query, features, rig_of(surround_rig(1, 3), torch.float64))
+    actual = attend_absorbed(view, query.float(), features.float(), rig_of(surround_rig(1, 3)))
+    plain = attend_plainly(view, query.float(), features.float(), rig_of(surround_rig(1, 3)))
+    assert error(actual, expected) < max(1e-4, 2 * error(plain, expected))
+
+
+def test_any_matrix_will_do():
+    """Nothing relies on a last row of 0 0 0 1."""
+    view = view_of(torch.float64)
+    matrices = random_grid(1, 2, 4, 4, seed=3)
+    rig = Rig(torch.linalg.inv(surround_rig(1, 2).intrinsics), matrices, (224, 480))
+    query, features = random_grid(1, 16, 2, 2, seed=1), random_grid(1, 2, 6, *SIZE, seed=2)
+    args = query, features, rig
+    assert error(attend_absorbed(view, *args), attend_plainly(view, *args)) < 1e-10
+
+
+def test_mixed_precision_is_close():
+    view, rig = view_of(torch.float32), rig_of(surround_rig(1, 3))
+    args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float(), rig
+    with torch.autocast('cpu', torch.bfloat16):
+        actual = attend_absorbed(view, *args)
+    assert error(actual, attend_absorbed(view, *args)) < 5e-2
+
+
+def macs(function, *args):
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
+        function(*args)
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize('channels, side', [(32, 3), (32, 5), (32, 10), (112, 3), (112, 5), (112, 10), (32, 40)])
+def test_the_cheaper_form_is_chosen(channels, side):
+    view = view_of(torch.float32, channels, 128, 4, 32)
+    rig = rig_of(surround_rig(1, 2))
+    args = view, random_grid(1, 128, side, side).float(), random_grid(1, 2, channels, 28, 60).float(), rig
+    expected = macs(attend_absorbed, *args) < macs(attend_plainly, *args)
+    assert absorbing_pays(view.cross_attend, side * side, channels) is expected
+
+
+def test_cross_view_chooses(monkeypatch):
+    used = []
+    monkeypatch.setattr(
+        'projects.CVT_IO.cvt_io.models.layers.cross_view.absorbed_attention',
+        lambda *args: used.append(args) or absorbed_attention(*args),
+    )
+    view, rig = view_of(torch.float32, 32, 128, 4, 32), rig_of(surround_rig(1, 2))
+    features = random_grid(1, 2, 32, 6, 8).float()
+    few, many = random_grid(1, 128, 5, 5).float(), random_grid(1, 128, 40, 40).float()
+    view(few[:, None], few, features, rig)
+    assert len(used) == 1
+    view(many[:, None], many, features, rig)
+    view(few[:, None].expand(-1, 2, -1, -1, -1), few, features, rig)  # queries of each camera's own
+    with plain_forward():
+        view(few[:, None], few, features, rig)
+    assert len(used) == 1
+
+
+def test_parts_are_those_of_the_layers():
+    block, tokens = CrossAttention(16, 2, 4), ImageTokens(6, 16)
+    assert [type(part) for part in block.to_k] == [nn.LayerNorm, nn.Linear]
+    assert [type(part) for part in tokens.feature_proj] == [nn.BatchNorm2d, nn.ReLU, nn.Conv2d]
