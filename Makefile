@@ -2,11 +2,11 @@
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format test demo clean distclean
+.PHONY: help env lint format test demo bench clean distclean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest or the demo)'
+	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench)'
 
 env: ## make or update the environment in .venv
 	@bash tools/misc/setup_env.sh
@@ -30,6 +30,9 @@ test: env ## all tests
 
 demo: env ## toy world, a small model trained and tested on it, figures and pictures
 	$(PY) tools/misc/toy_demo.py $(ARGS)
+
+bench: env ## speed and memory against plain ways of doing the same, as in docs/speed.md
+	$(PY) tools/analysis_tools/benchmark_targets.py $(ARGS)
 
 clean: ## remove the tools' caches
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     """Command line of this script."""
     parser = argparse.ArgumentParser(
         description=__doc__ + ' Everything is timed in turn with what it is compared to, on the processor. '
-        'The data are toy worlds below --work-dir, made when they are not there. About 25 minutes on two cores.'
+        'The data are toy worlds below --work-dir, made when they are not there. About seven minutes on two cores.'
     )
     parser.add_argument('--samples', type=cli.positive_int, default=9, help='rounds of each (default: %(default)s)')
     parser.add_argument('--only', nargs='+', choices=GROUPS, default=GROUPS, help='some of the groups')

@@ -7,6 +7,7 @@ forward pass or training step of ``cvt``, see :mod:`.literal`; outputs have to e
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ..cvt_io.deploy.graph import INPUTS, GraphOptions
 from ..cvt_io.deploy.info import GraphInfo
 from ..cvt_io.deploy.onnx_export import export_onnx
 from ..cvt_io.deploy.runtimes import ONNXRUNTIME, OPENVINO_BF16, Run, open_runtime, why_not
-from ..cvt_io.deploy.verify import evaluate, graph_inputs
+from ..cvt_io.deploy.verify import evaluate, graph_inputs, largest_error
 from ..cvt_io.geometry import BEVGrid
 from ..cvt_io.models import CVTIOSegmentor
 from .literal import build_literal
@@ -87,8 +88,14 @@ def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
     """The exported ``cvt_io_v2_2`` in ONNX Runtime and OpenVINO."""
     limits = {ONNXRUNTIME: 0.14, OPENVINO_BF16: 0.08}
     cfg = cfgs['cvt_io_v2_2']
-    inputs = graph_inputs(prepare_model(cfg, None, CPU), random_batch(cfg, 1), uint8=False)
-    graph = export_onnx(cfg, None)
+    model, batch = prepare_model(cfg, None, CPU), random_batch(cfg, 1)
+    inputs = graph_inputs(model, batch, uint8=False)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(model.state_dict(), checkpoint := Path(folder) / 'weights.pth')
+        graph = export_onnx(cfg, str(checkpoint))
+    error = largest_error(open_runtime(ONNXRUNTIME, graph), model, [batch], uint8=False)
+    if error > TOLERANCE:
+        raise ValueError(f'{ONNXRUNTIME}: expected logits within {TOLERANCE} of PyTorch, found {error:.1e} between them')
     steps: dict[str, Step] = {'literal': _inference_pair(cfgs['cvt'])[0]}
     missing = {name: reason for name in limits if (reason := why_not(name)) is not None}
     for name in limits.keys() - missing.keys():

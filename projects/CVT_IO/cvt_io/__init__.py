@@ -4,4 +4,4 @@ from . import datasets, engine, evaluation, models, visualization
 
 __all__ = ['datasets', 'engine', 'evaluation', 'models', 'visualization']
 
-__version__ = '0.2.0'
+__version__ = '0.3.0'
