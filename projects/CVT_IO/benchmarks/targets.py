@@ -95,7 +95,9 @@ def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
         graph = export_onnx(cfg, str(checkpoint))
     error = largest_error(open_runtime(ONNXRUNTIME, graph), model, [batch], uint8=False)
     if error > TOLERANCE:
-        raise ValueError(f'{ONNXRUNTIME}: expected logits within {TOLERANCE} of PyTorch, found {error:.1e} between them')
+        raise ValueError(
+            f'{ONNXRUNTIME}: expected logits within {TOLERANCE} of PyTorch, found {error:.1e} between them'
+        )
     steps: dict[str, Step] = {'literal': _inference_pair(cfgs['cvt'])[0]}
     missing = {name: reason for name in limits if (reason := why_not(name)) is not None}
     for name in limits.keys() - missing.keys():

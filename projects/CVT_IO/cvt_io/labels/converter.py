@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections import defaultdict
@@ -21,7 +20,7 @@ from .label_maker import LabelMaker, label_name
 from .layout import EXTRA_TAG, GRID_FILE, grid_json, infos_path, label_dir
 from .map_layers import MapLayers
 from .parallel import parallel_map
-from .shards import Shard, check_labels, label_state
+from .shards import Shard, check_labels
 from .tables import Frame, NuScenesTables, splits_of
 
 Result = TypeVar('Result')
@@ -164,7 +163,7 @@ def _write_labels(maker: LabelMaker, frames: Sequence[Frame], workers: int, prog
 
 
 def _check_labels(maker: LabelMaker, frames: Sequence[Frame], count: int, workers: int, progress: bool) -> list[int]:
-    states = _over_frames(functools.partial(label_state, maker), frames, workers, progress, 'checking labels')
+    states = _over_frames(maker.state, frames, workers, progress, 'checking labels')
     return check_labels(maker.folder, frames, count, states)
 
 

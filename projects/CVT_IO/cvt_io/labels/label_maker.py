@@ -16,6 +16,8 @@ from .io import write_atomic
 from .map_layers import MapLayers
 from .tables import Frame
 
+MISSING, DAMAGED, OUTDATED = 'missing', 'damaged or of another grid', 'made from other data'
+
 
 @dataclass(frozen=True)
 class LabelMaker:
@@ -48,20 +50,28 @@ class LabelMaker:
         ]
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
+    def state(self, frame: Frame) -> int | str:
+        """A frame's label file: its size in bytes if it is whole and made from this very data, or what is wrong."""
+        path = self.folder / label_name(frame)
+        try:
+            data = path.read_bytes()
+            source = decode_stored(data, self.grid, path).source
+        except FileNotFoundError:
+            return MISSING
+        except DataError:
+            return DAMAGED
+        return len(data) if source == self.source(frame) else OUTDATED
+
     def write(self, frame: Frame) -> tuple[int, bool]:
         """Writes a frame's label file, unless a whole one made from the same data is there.
 
         Returns:
             Its size in bytes, and whether it was there.
         """
+        state = self.state(frame)
+        if isinstance(state, int):
+            return state, True
         path = self.folder / label_name(frame)
-        if path.is_file():
-            data = path.read_bytes()
-            try:
-                if decode_stored(data, self.grid, path).source == self.source(frame):
-                    return len(data), True
-            except DataError:
-                pass
         path.parent.mkdir(parents=True, exist_ok=True)
         data = encode_label(self.make(frame))
         write_atomic(path, data)

@@ -9,12 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .codec import decode_stored
 from .errors import DataError
-from .label_maker import LabelMaker, label_name
 from .tables import Frame
-
-MISSING, DAMAGED, OUTDATED = 'missing', 'damaged or of another grid', 'made from other data'
 
 
 @dataclass(frozen=True)
@@ -62,19 +58,6 @@ class _Gap:
     fault: str
 
 
-def label_state(maker: LabelMaker, frame: Frame) -> str | int:
-    """A frame's label file: its size in bytes, or what is wrong with it."""
-    path = maker.folder / label_name(frame)
-    try:
-        data = path.read_bytes()
-        source = decode_stored(data, maker.grid, path).source
-    except FileNotFoundError:
-        return MISSING
-    except DataError:
-        return DAMAGED
-    return len(data) if source == maker.source(frame) else OUTDATED
-
-
 def check_labels(folder: Path, frames: Sequence[Frame], count: int, states: Iterable[str | int]) -> list[int]:
     """Sees that every label is there, whole, of the grid and made from this very data.
 
@@ -82,7 +65,7 @@ def check_labels(folder: Path, frames: Sequence[Frame], count: int, states: Iter
         folder: of the labels.
         frames: all frames of all splits, in the order in which they were shared out.
         count: number of shards.
-        states: :func:`label_state` of each frame.
+        states: :meth:`LabelMaker.state` of each frame.
 
     Returns:
         Sizes of the label files, in bytes.
