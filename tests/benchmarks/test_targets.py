@@ -1,8 +1,12 @@
 import pytest
 
+from projects.CVT_IO.benchmarks import targets
 from projects.CVT_IO.benchmarks.report import markdown
 from projects.CVT_IO.benchmarks.targets import Result, _memory, _ratio, _speed_up
 from projects.CVT_IO.cvt_io.analysis.latency import Timing
+from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, why_not
+from tests.deploy.exported import tiny_cvt_config, tiny_latent_config
+from tests.tools.in_process import run_tool
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,48 @@ def test_table():
     assert '| a of b | 0.1235 | ≤ 0.5 | yes |  |' in row
     assert '| c | 12.3 | ≥ 10 | yes |  |' in row
     assert row.endswith('Medians of 9 rounds in which both sides are called in turn; machine.\n')
+
+
+@pytest.fixture(scope='module')
+def cfgs():
+    latent = tiny_latent_config()
+    return {'cvt': tiny_cvt_config(), 'cvt_io_v2_2': latent, 'cvt_io_v2_6': latent}
+
+
+def test_models_are_measured_and_compared(cfgs, monkeypatch):
+    results = [*targets.measure_inference(cfgs, 1), *targets.measure_training(cfgs, 1)]
+    assert len(results) == 6
+    assert all(result.found > 0 for result in results if 'memory' not in result.what)
+    monkeypatch.setattr(targets, 'TOLERANCE', -1)
+    with pytest.raises(ValueError, match='cvt: expected the literal logits within -1'):
+        targets.measure_inference(cfgs, 1)
+
+
+def test_runtimes_are_measured_and_compared(cfgs, monkeypatch):
+    results = targets.measure_runtimes(cfgs, 1)
+    assert [result.what for result in results] == [
+        'cvt_io_v2_2, onnxruntime, of literal cvt',
+        'cvt_io_v2_2, openvino-bf16, of literal cvt',
+    ]
+    assert results[0].found > 0
+    assert (results[1].found is None) == (why_not(OPENVINO_BF16) is not None)
+    monkeypatch.setattr(targets, 'why_not', lambda name: 'a reason' if name == OPENVINO_BF16 else None)
+    monkeypatch.setattr(targets, 'largest_error', lambda *_, **__: 1.0)
+    with pytest.raises(ValueError, match=r'onnxruntime: expected logits within 0\.0001 of PyTorch, found 1'):
+        targets.measure_runtimes(cfgs, 1)
+
+
+def test_a_processor_without_bf16_is_said(cfgs, monkeypatch):
+    monkeypatch.setattr(targets, 'why_not', lambda name: 'a reason' if name == OPENVINO_BF16 else None)
+    assert [result.note == 'a reason' for result in targets.measure_runtimes(cfgs, 1)] == [False, True]
+    assert targets.measure_bf16_iou(cfgs['cvt_io_v2_2'], 'x.pth').note == 'a reason'
+
+
+def test_tool(monkeypatch, tmp_path, capsys):
+    result = Result('one of another', 0.25, 0.5)
+    monkeypatch.setattr(targets, 'measure_inference', lambda cfgs, samples: [result] * samples)
+    out = tmp_path / 'new/table.md'
+    words = ['--only', 'inference', '--samples', 2, '--out', out]
+    assert run_tool('tools/analysis_tools/benchmark_targets.py', *words) is None
+    assert out.read_text().count('| one of another | 0.2500 | ≤ 0.5 | yes |') == 2
+    assert out.read_text() in capsys.readouterr().out
