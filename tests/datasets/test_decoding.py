@@ -89,6 +89,27 @@ def test_truncated_file(tmp_path, length):
         EncodedImage.read(str(path)).decode()
 
 
+@pytest.mark.parametrize('marker', [0xC4, 0xD8, 0xD9, 0x01])
+def test_a_marker_inside_the_scan_is_left_to_pillow(tmp_path, marker):
+    """What is missing there OpenCV makes up."""
+    path = tmp_path / 'image.jpg'
+    data = bytearray(Path(write(path, scene(90, 160))).read_bytes())
+    assert EncodedImage.read(str(path)).by_opencv
+    data[-500:-498] = bytes([0xFF, marker])
+    path.write_bytes(data)
+    assert not EncodedImage.read(str(path)).by_opencv
+
+
+@pytest.mark.parametrize('bytes_', [b'\xff\x00', b'\xff\xd0'])
+def test_stuffed_bytes_and_restarts_are_no_markers(tmp_path, bytes_):
+    path = tmp_path / 'image.jpg'
+    data = bytearray(Path(write(path, scene(90, 160))).read_bytes())
+    data[-500:-498] = bytes_
+    data[-501] = data[-498] = 0x11
+    path.write_bytes(data)
+    assert EncodedImage.read(str(path)).by_opencv
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match=r'none\.jpg: expected an image, found FileNotFoundError'):
         EncodedImage.read(str(tmp_path / 'none.jpg'))

@@ -95,6 +95,47 @@ def test_tokens_far_from_unit_size(scale):
     assert error(actual, expected) < 1e-4
 
 
+def test_a_rig_far_from_the_origin():
+    """Rays are differences of places a kilometre away."""
+    view, calibration = view_of(torch.float32), surround_rig(1, 3)
+    calibration.cam_from_ego[..., :3, 3] *= 1000
+    exact = copy.deepcopy(view).double()
+    query, features = random_grid(1, 16, 2, 2, seed=1), random_grid(1, 3, 6, *SIZE, seed=2)
+    expected = attend_plainly(exact, query, features, rig_of(calibration, torch.float64))
+    actual = attend_absorbed(view, query.float(), features.float(), rig_of(calibration))
+    plain = attend_plainly(view, query.float(), features.float(), rig_of(calibration))
+    assert error(actual, expected) < max(1e-5, 2 * error(plain, expected))
+
+
+def test_constant_tokens():
+    """What is below zero is cut to tokens of zero: no division by nothing, forwards or backwards."""
+    view = view_of(torch.float32)
+    for projection in (view.tokens.feature_proj, view.tokens.feature_linear):
+        projection[0].running_mean.zero_()
+        projection[0].bias.data.fill_(-1)
+    args = random_grid(1, 16, 2, 2, seed=1).float(), torch.zeros(1, 3, 6, *SIZE), rig_of(surround_rig(1, 3))
+    actual = attend_absorbed(view, *args)
+    assert error(actual, attend_plainly(view, *args)) < 1e-5
+    actual.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in view.parameters())
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_variances_of_zero_may_come_out_negative(seed):
+    """Tokens whose channels are all alike, of features and weights that are not: what is left is rounding."""
+    view = view_of(torch.float32)
+    activate, _, linear = view.tokens.feature_linear
+    weight = random_grid(16, 6, seed=seed).float()
+    linear.weight.data = (weight - weight.mean(1, keepdim=True))[..., None, None]  # 0 for six times the same
+    activate.weight.data.zero_()
+    activate.bias.data.fill_(1000)
+    args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float()
+    out = attend_absorbed(view, *args, rig_of(surround_rig(1, 3)))
+    assert out.isfinite().all()
+    out.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in view.parameters())
+
+
 def test_nearly_constant_tokens():
     """All channels of a value nearly alike: by the naive formula its variance is a difference of large numbers."""
     view = view_of(torch.float32)
@@ -118,12 +159,28 @@ def test_any_matrix_will_do():
     assert error(attend_absorbed(view, *args), attend_plainly(view, *args)) < 1e-10
 
 
-def test_mixed_precision_is_close():
+@pytest.mark.parametrize('dtype, tolerance', [(torch.bfloat16, 3e-2), (torch.float16, 5e-3)])
+def test_mixed_precision_is_close(dtype, tolerance):
     view, rig = view_of(torch.float32), rig_of(surround_rig(1, 3))
     args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float(), rig
-    with torch.autocast('cpu', torch.bfloat16):
+    expected = attend_absorbed(view, *args)
+    with torch.autocast('cpu', dtype):
         actual = attend_absorbed(view, *args)
-    assert error(actual, attend_absorbed(view, *args)) < 5e-2
+    assert error(actual, expected) < tolerance
+    wanted, found = (torch.autograd.grad(out.square().sum(), view.parameters()) for out in (expected, actual.float()))
+    for (name, _), one, other in zip(view.named_parameters(), found, wanted, strict=True):
+        assert (one - other).norm() <= 3 * tolerance * other.norm(), name
+
+
+def test_large_tokens_in_half_precision():
+    """Squares of 300 and their sums are beyond float16, whose largest number is 65,504."""
+    view, rig = view_of(torch.float32), rig_of(surround_rig(1, 3))
+    for projection in (view.tokens.feature_proj, view.tokens.feature_linear):
+        projection[2].weight.data *= 300
+    args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float(), rig
+    with torch.autocast('cpu', torch.float16):
+        actual = attend_absorbed(view, *args)
+    assert error(actual, attend_absorbed(view, *args)) < 1e-2
 
 
 def macs(function, *args):

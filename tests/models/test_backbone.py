@@ -258,13 +258,17 @@ def test_a_block_beyond_the_architecture_is_refused():
         CVTIOEfficientNet('b0', (2, 16))
 
 
-def test_image_by_image_is_the_same_as_the_batch():
-    backbone = random_weights(CVTIOEfficientNet('b0', (0, 3)).double())
-    imgs = random_grid(3, 3, 32, 48)
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_image_by_image_is_the_same_as_the_batch(with_cp):
+    """In evaluation; with gradients, as for finetuning with frozen statistics."""
+    backbone = random_weights(CVTIOEfficientNet('b0', (0, 3), with_cp=with_cp).double())
+    imgs = random_grid(3, 3, 32, 48).requires_grad_()
     batches = []
     backbone.layers[0].register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
     actual = backbone(imgs)
     assert batches == [1, 1, 1]
+    wanted = [imgs, *backbone.parameters()]
+    gradients = torch.autograd.grad(sum(f.square().mean() for f in actual), wanted)
     backbone.train()
     for module in backbone.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -275,3 +279,12 @@ def test_image_by_image_is_the_same_as_the_batch():
     assert batches == [1, 1, 1, 3]
     for one, other in zip(actual, expected, strict=True):
         assert error(one, other) < 1e-12
+    for one, other in zip(
+        gradients, torch.autograd.grad(sum(f.square().mean() for f in expected), wanted), strict=True
+    ):
+        assert error(one, other) < 1e-12
+
+
+def test_no_images():
+    backbone = CVTIOEfficientNet('b0', (0, 3)).eval()
+    assert [tuple(f.shape) for f in backbone(torch.empty(0, 3, 32, 48))] == [(0, 16, 16, 24), (0, 40, 4, 6)]

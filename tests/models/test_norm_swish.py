@@ -64,11 +64,54 @@ def test_the_norms_output_is_not_kept():
     assert output <= saved < 1.1 * output
 
 
+@pytest.mark.parametrize('dtype, tolerance', [(torch.bfloat16, 2e-2), (torch.float16, 2e-3)])
+def test_mixed_precision(dtype, tolerance):
+    """Activations in half precision, weights and statistics in float32."""
+    exact, module = usual().train(), lean(usual()).float().train()
+    x, cotangent = random_grid(2, 3, 6, 7, seed=1), random_grid(2, 5, 6, 7, seed=2)
+    expected = exact(x)
+    with torch.autocast('cpu', dtype):
+        actual = module(x.float())
+    assert actual.dtype == dtype
+    assert error(actual, expected) < tolerance
+    wanted = torch.autograd.grad((expected * cotangent).sum(), [*exact.parameters()])
+    found = torch.autograd.grad((actual * cotangent.to(dtype)).sum(), [*module.parameters()])
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == torch.float32
+        assert error(one, other) < 2 * tolerance
+    assert error(module.bn.running_var, exact.bn.running_var) < tolerance
+
+
+def test_one_value_has_no_variance():
+    """As in PyTorch, and running statistics stay free of NaN."""
+    module = lean(usual()).train()
+    with pytest.raises(ValueError, match='more than 1 value per channel'):
+        module(random_grid(1, 3, 1, 1))
+    assert module.bn.running_var.isfinite().all()
+
+
+@pytest.mark.parametrize('name', ['conv.weight', 'bn.weight', 'bn.bias'])
+def test_frozen_parameters(name):
+    gradients = []
+    for module in (usual().train(), lean(usual()).train()):
+        module.get_parameter(name).requires_grad_(False)
+        module(random_grid(2, 3, 4, 4)).square().sum().backward()
+        gradients.append({key: parameter.grad for key, parameter in module.named_parameters() if key != name})
+        assert module.get_parameter(name).grad is None
+    for key, grad in gradients[0].items():
+        assert error(gradients[1][key], grad) < 1e-12, key
+
+
 def test_frozen_norm_in_training():
     one, other = usual().train(), lean(usual()).train()
-    one.bn.eval(), other.bn.eval()
-    x = random_grid(2, 3, 4, 4).requires_grad_()
-    assert torch.equal(one(x), other(x))
+    found = []
+    for module in (one, other):
+        module.bn.eval()
+        x = random_grid(2, 3, 4, 4).requires_grad_()
+        out = module(x)
+        found.append([out, *torch.autograd.grad(out.square().sum(), [x, *module.parameters()])])
+    for expected, actual in zip(*found, strict=True):
+        assert error(actual, expected) < 1e-12
     assert other.bn.num_batches_tracked == 0
 
 

@@ -20,6 +20,15 @@ def test_the_switch_goes_back():
     assert not is_plain()
 
 
+def test_dilated_kernels_keep_their_reach():
+    conv = random_weights(SamePadConv2d(1, 1, 3, 2, dilation=2).double())
+    x = random_grid(1, 1, 10, 10)
+    # Reach 5, ⌈10 / 2⌉ = 5 cells: 4·2 + 5 − 10 = 3 cells of padding, 1 before and 2 behind.
+    padded = torch.nn.functional.pad(x, (1, 2, 1, 2))
+    expected = torch.nn.functional.conv2d(padded, conv.weight, conv.bias, stride=2, dilation=2)
+    assert error(conv(x), expected) < 1e-12
+
+
 @pytest.mark.parametrize('static_size', [None, 9])
 @pytest.mark.parametrize('size', [(8, 8), (7, 9), (8, 11), (5, 6)])
 @pytest.mark.parametrize('kernel, stride', [(3, 1), (3, 2), (5, 2), (1, 1), (2, 2)])

@@ -19,6 +19,7 @@ from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
 from projects.CVT_IO.cvt_io.analysis.machine import describe_machine
 from projects.CVT_IO.cvt_io.analysis.memory import peak_memory
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model
+from projects.CVT_IO.cvt_io.deploy.extras import DeployError
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
@@ -68,6 +69,8 @@ def main() -> None:
     if args.onnx:
         info = GraphInfo.read(args.onnx)
         info.check_config(cfg, args.onnx)
+        if info.config != Path(args.config).stem:
+            raise DeployError(f'{args.onnx}: expected a graph of {Path(args.config).stem}, found one of {info.config}')
         graph = args.onnx.read_bytes()
     else:
         graph = export_onnx(cfg, args.checkpoint, GraphOptions(whole_batch=args.whole_batch))

@@ -120,7 +120,7 @@ def measure_bf16_iou(cfg: Config, checkpoint: str) -> Result:
     if reason is not None:
         return Result(what, None, 0.002, note=reason)
     options = GraphOptions()
-    info = GraphInfo.from_config(cfg, [], [], options)
+    info = GraphInfo.from_config(cfg, options)
     runs = (
         _run_eagerly(prepare_model(cfg, checkpoint, CPU)),
         open_runtime(OPENVINO_BF16, export_onnx(cfg, checkpoint, options)),
@@ -156,7 +156,7 @@ def measure_data(cfg: Config, root: Path, version: str, frames: int, samples: in
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv2_threads)
     return [
-        _speed_up('labels, frames a second and core, of the plain way', labels, 'ours', 10, frames),
+        _speed_up('labels, frames a second and core, of the plain way', labels, 'ours, planes', 10, frames),
         _speed_up('images loaded a second and core, of plain Pillow', loading, 'ours', 1.5, frames),
     ]
 

@@ -20,7 +20,7 @@ from ..labels.errors import DataError
 # (of luma, then of chroma) are left to OpenCV, which decodes right into an array; everything else is Pillow's.
 _SAME_LIBRARY = bool(features.check('libjpeg_turbo')) and 'libjpeg-turbo' in cv2.getBuildInformation()
 _SAMPLINGS = tuple([luma, (1, 1), (1, 1)] for luma in ((1, 1), (2, 1), (2, 2)))
-_END_OF_IMAGE = b'\xff\xd9'
+_START_OF_SCAN, _END_OF_IMAGE = b'\xff\xda', b'\xff\xd9'
 #: Denominators of libjpeg's scaled decoding, and OpenCV's flags for them.
 REDUCTIONS = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -56,7 +56,7 @@ class EncodedImage:
         try:
             data = get(path)
             with Image.open(BytesIO(data)) as image:
-                by_opencv = _SAME_LIBRARY and data.endswith(_END_OF_IMAGE) and _is_plain_jpeg(image)
+                by_opencv = _SAME_LIBRARY and _is_plain_jpeg(image) and _is_whole(data)
         except (OSError, ValueError, SyntaxError) as error:
             raise _no_image(path, error) from error
         return cls(path, data, reduction if by_opencv else 1, by_opencv)
@@ -111,6 +111,20 @@ def _is_plain_jpeg(image: Image.Image) -> bool:
         and not image.info.keys() & {'exif', 'xmp', 'progressive'}
         and [(horizontal, vertical) for _, horizontal, vertical, _ in image.layer] in _SAMPLINGS
     )
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the last segment of a JPEG is one scan up to the end, without a marker inside.
+
+    OpenCV makes up what is missing at such a marker, where Pillow says that the file is broken.
+    """
+    position = 2
+    while data[position : position + 2] not in (_START_OF_SCAN, b''):
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    scan = np.frombuffer(data, np.uint8)[position + 2 :]
+    after = scan[1:][scan[:-1] == 0xFF]
+    stuffing_or_restart = (after == 0x00) | (after == 0xFF) | (after & 0xF8 == 0xD0)
+    return data.endswith(_END_OF_IMAGE) and len(after) > 0 and bool(stuffing_or_restart[:-1].all())
 
 
 def _no_image(path: str, error: Exception) -> DataError:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 
 from .. import __version__
@@ -23,6 +24,7 @@ class GraphInfo:
         config: name of the config.
         project_version: of this project.
         image_size: [height, width].
+        bev_grid: of the logits, as in the config.
         cameras: n.
         batch: the only batch size, or ``None`` for any.
         imgs: ``float32, normalised`` by mean and std, or ``uint8``, RGB in 0…255.
@@ -36,6 +38,7 @@ class GraphInfo:
     config: str
     project_version: str
     image_size: list[int]
+    bev_grid: dict[str, Any]
     cameras: int
     batch: int | None
     imgs: str
@@ -46,19 +49,21 @@ class GraphInfo:
     outputs: list[str]
 
     @classmethod
-    def from_config(cls, cfg: Config, mean: list[float], std: list[float], options: GraphOptions) -> GraphInfo:
+    def from_config(cls, cfg: Config, options: GraphOptions) -> GraphInfo:
         """What the graph of a config is."""
-        head = cfg.model.head
-        groups = json.loads(json.dumps(head.label_groups))  # tuples become lists, as in the file
+        head, normalise = cfg.model.head, MODELS.build(cfg.model.data_preprocessor)
+        # Tuples become lists, as in the file.
+        groups, grid = json.loads(json.dumps([head.label_groups, cfg.bev_grid]))
         return cls(
             config=Path(cfg.filename).stem,
             project_version=__version__,
             image_size=[*image_size(cfg)],
+            bev_grid=grid,
             cameras=options.cameras,
             batch=None if options.dynamic_batch else 1,
             imgs='uint8' if options.uint8 else 'float32, normalised',
-            mean=mean,
-            std=std,
+            mean=normalise.mean.flatten().tolist(),
+            std=normalise.std.flatten().tolist(),
             precision='fp16' if options.fp16 else 'fp32',
             label_groups=groups,
             outputs=[*groups, *(['center'] if head.get('center_group', 'vehicle') else [])],
@@ -93,8 +98,8 @@ class GraphInfo:
         Raises:
             DeployError: says what differs.
         """
-        wanted = GraphInfo.from_config(cfg, self.mean, self.std, GraphOptions())
-        for name in ('image_size', 'label_groups', 'outputs'):
+        wanted = GraphInfo.from_config(cfg, GraphOptions())
+        for name in ('image_size', 'bev_grid', 'mean', 'std', 'label_groups', 'outputs'):
             expected, found = getattr(wanted, name), getattr(self, name)
             if found != expected:
                 raise DeployError(

@@ -53,7 +53,6 @@ def export_onnx(
     model = build_model(cfg)
     if checkpoint is not None:
         load_weights(model, checkpoint)
-    mean, std = (value.flatten().tolist() for value in (model.data_preprocessor.mean, model.data_preprocessor.std))
     with _quiet():
         program = torch.onnx.export(
             trace(cfg, model, options),
@@ -67,7 +66,7 @@ def export_onnx(
     assert program is not None  # as it is with dynamo
     proto = program.model_proto
     _anonymise(proto)
-    onnx.helper.set_model_props(proto, GraphInfo.from_config(cfg, mean, std, options).to_metadata())
+    onnx.helper.set_model_props(proto, GraphInfo.from_config(cfg, options).to_metadata())
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)
 

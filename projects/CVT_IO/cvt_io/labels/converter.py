@@ -84,6 +84,8 @@ def convert(
     start = time.monotonic()
     root, grid = Path(root), grid or BEVGrid()
     out_dir = root if out_dir is None else Path(out_dir)
+    if shard is not None and merge is not None:
+        raise ValueError(f'shard={shard}, merge={merge}: expected one of them')
     splits = splits_of(version)
     labelled = 'test' not in splits
     if not labelled and (shard or merge):

@@ -29,10 +29,10 @@ def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if query.shape[1] == 1:  # queries that no camera tells apart: plain attention to all tokens
         return F.scaled_dot_product_attention(query[:, 0], merge_cameras(key), merge_cameras(value))
     if key.shape[1] == 1:  # few latents, which are the same for every camera
-        return _weights(query, key).sum(1) @ value[:, 0]
-    if query.device.type == 'cpu' and not torch.compiler.is_compiling() and not is_plain():
+        return _shares(query, key).sum(1) @ value[:, 0]
+    if query.device.type == 'cpu' and not (torch.compiler.is_compiling() or is_plain()):
         return _BlockAttention.apply(query, key, value)
-    return torch.einsum('bnmqk,bnmkc->bmqc', _weights(query, key), value)
+    return _camera_by_camera(query, key, value)
 
 
 def merge_cameras(x: Tensor) -> Tensor:
@@ -40,11 +40,21 @@ def merge_cameras(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2, 3)
 
 
-def _weights(query: Tensor, key: Tensor) -> Tensor:
+def _shares(query: Tensor, key: Tensor) -> Tensor:
     """Shares of each camera's keys, (b, n, m, Q, K); for a query they sum to 1 over n and K."""
     scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-    weights = scores.permute(0, 2, 3, 1, 4).flatten(3).softmax(-1)  # b m Q n·K
-    return weights.unflatten(-1, (query.shape[1], -1)).permute(0, 3, 1, 2, 4)
+    shares = scores.permute(0, 2, 3, 1, 4).flatten(3).softmax(-1)  # b m Q n·K
+    return shares.unflatten(-1, (query.shape[1], -1)).permute(0, 3, 1, 2, 4)
+
+
+def _camera_by_camera(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """What :class:`_BlockAttention` does, in operators that every device and runtime has."""
+    outputs, log_sums = [], []
+    for q, k, v in zip(query.unbind(1), key.unbind(1), value.unbind(1), strict=True):
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # b m Q K
+        log_sums.append(scores.logsumexp(-1, keepdim=True))
+        outputs.append((scores - log_sums[-1]).exp() @ v)
+    return (torch.stack(outputs) * torch.stack(log_sums).softmax(0)).sum(0).to(query.dtype)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -64,6 +74,7 @@ class _BlockAttention(torch.autograd.Function):
         out, log_sum = (x.unflatten(0, query.shape[:2]) for x in _flash(*blocks))  # b n m Q c, b n m Q
         joint_log_sum = log_sum.logsumexp(1, keepdim=True)
         joint = (out * (log_sum - joint_log_sum).exp().unsqueeze(-1)).sum(1)
+        joint = joint.to(query.dtype)  # the log-sums are at least float32
         ctx.save_for_backward(query, key, value, joint, joint_log_sum)
         return joint
 

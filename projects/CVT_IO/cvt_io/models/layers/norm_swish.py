@@ -15,13 +15,15 @@ class ConvNormSwish(ConvModule):
     """mmcv's convolution, BatchNorm, swish; in training the norm's output is not kept but worked out again.
 
     Of the three it is the cheapest to make again, and fresh memory costs a CPU more than arithmetic. Only for plain
-    BatchNorms that learn on a CPU; everything else takes the usual steps.
+    BatchNorms that learn on a CPU, whose own hooks are not called then; everything else takes the usual steps.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
         x, norm = self.conv(x), self.norm
-        if type(norm) is not nn.BatchNorm2d or not norm.training or x.device.type != 'cpu' or not x.requires_grad:
+        learns = type(norm) is nn.BatchNorm2d and norm.training and norm.momentum is not None and x.requires_grad
+        # One value has no variance, as PyTorch's own layer says.
+        if not learns or x.device.type != 'cpu' or x.numel() <= x.shape[1]:
             return F.silu(norm(x), inplace=not x.requires_grad)
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
@@ -52,7 +54,7 @@ class _NormSwish(torch.autograd.Function):
         """Gradients of x, weight and bias."""
         x, weight, bias, mean, inv_std = ctx.saved_tensors
         scale = weight * inv_std
-        normed = torch.addcmul((bias - mean * scale)[:, None, None], x, scale[:, None, None])
+        normed = torch.addcmul((bias - mean * scale)[:, None, None], x, scale[:, None, None]).to(x.dtype)
         grad = torch.ops.aten.silu_backward.grad_input(grad, normed, grad_input=normed)
         gradients = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, None, None, mean, inv_std, True, ctx.eps, [True, True, True]

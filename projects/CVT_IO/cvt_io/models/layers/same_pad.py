@@ -39,7 +39,7 @@ class SamePadConv2d(nn.Conv2d):
         left, right = self._pads(self.static_size or x.shape[-1], 1)
         odd, weight, padding = (0, right - left, 0, bottom - top), self.weight, (top, left)
         if any(odd):
-            if is_plain():
+            if is_plain() or self.dilation != (1, 1):
                 x = F.pad(x, odd)
             else:  # zeros before the kernel and even padding are the same, without a copy of x
                 weight, padding = F.pad(weight, (right - left, 0, bottom - top, 0)), (bottom, right)
