@@ -29,7 +29,7 @@ HEADING = re.compile(r'^#+ +(.+?) *#*$', re.MULTILINE)
 ASSIGNMENT = re.compile(r'^\w+=')
 # A path of the repository, as opposed to what its commands write (data/, work_dirs/) or a placeholder.
 REPOSITORY_PATH = re.compile(
-    r'^(?:\./)?((?:configs|docs|projects|requirements|tests|tools|\.ci)/[\w./+-]*|requirements\.txt|Makefile)$'
+    r'^(?:\./)?((?:configs|demo|docs|projects|requirements|tests|tools|\.ci)/[\w./+-]*|requirements\.txt|Makefile)$'
 )
 MODULE = re.compile(r'^projects(?:\.\w+)+$')
 

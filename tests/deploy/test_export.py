@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -212,7 +213,7 @@ def test_processor_without_bf16(monkeypatch):
         def get_property(self, *_):
             return ['FP32', 'INT8']
 
-    monkeypatch.setattr(runtimes, 'require', lambda _: type('openvino', (), {'Core': Core}))
+    monkeypatch.setattr(runtimes, '_openvino_core', Core)
     with pytest.raises(DeployError, match='openvino-bf16: the processor has no bfloat16'):
         open_runtime(OPENVINO_BF16, b'')
     assert why_not('openvino') is None
@@ -224,3 +225,23 @@ def test_missing_extra(monkeypatch, name):
     with pytest.raises(DeployError, match=f'{name} is not installed: pip install -r requirements/deploy.txt'):
         export_onnx(tiny_latent_config(), None)
     assert extras.require('json') is json
+
+
+def test_signals_survive_runtimes_that_went_away(plain):
+    """In a process of its own, which would end with a segmentation fault."""
+    code = f"""
+import faulthandler, gc, pathlib, signal, subprocess
+from projects.CVT_IO.cvt_io.deploy.runtimes import open_runtime, why_not
+faulthandler.enable()
+signal.signal(signal.SIGCHLD, lambda *_: None)
+graph = pathlib.Path({str(plain)!r}).read_bytes()
+one = open_runtime('openvino', graph)
+two = open_runtime('openvino', graph)
+why_not('openvino-bf16')
+del one; gc.collect()
+del two; gc.collect()
+subprocess.run(['true'], timeout=20)
+print('alive')
+"""
+    done = subprocess.run([sys.executable, '-c', code], cwd=REPO, capture_output=True, text=True, timeout=200)
+    assert done.stdout.strip().endswith('alive'), (done.returncode, done.stderr[-500:])

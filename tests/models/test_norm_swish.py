@@ -90,6 +90,16 @@ def test_one_value_has_no_variance():
     assert module.bn.running_var.isfinite().all()
 
 
+def test_running_statistics_without_momentum():
+    """PyTorch's plain average over all steps."""
+    one, other = usual().train(), lean(usual()).train()
+    for module in (one, other):
+        module.bn.momentum = None
+        for seed in range(2):
+            module(random_grid(2, 3, 4, 4, seed=seed))
+    assert error(other.bn.running_mean, one.bn.running_mean) < 1e-12
+
+
 @pytest.mark.parametrize('name', ['conv.weight', 'bn.weight', 'bn.bias'])
 def test_frozen_parameters(name):
     gradients = []

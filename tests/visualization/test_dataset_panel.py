@@ -76,7 +76,7 @@ def test_maps_by_hand():
     assert [map_cell(picture, 1, 2, column) for column in range(4)] == [VISIBILITIES[t][1] for t in (1, 2, 3, 4)]
     assert map_cell(picture, 1, 0, 0) == map_cell(picture, 1, 0, 1) == painter.ROAD  # lane and road segment
     assert map_cell(picture, 1, 2, 4) == painter.BACKGROUND
-    assert map_cell(picture, 2, 3, 1) == painter.PREDICTED
+    assert map_cell(picture, 2, 3, 1) == (255, 255, 255)  # a probability of 1
 
 
 def test_legend_shows_every_colour():
@@ -156,6 +156,17 @@ def test_colours_stay_apart_for_every_eye(eye):
     pairs = [*itertools.combinations(boxes, 2), *itertools.product(boxes, ground)]
     closest = min(pairs, key=lambda pair: np.linalg.norm(lab[pair[0]] - lab[pair[1]]))
     assert np.linalg.norm(lab[closest[0]] - lab[closest[1]]) > 24, closest
+
+
+@pytest.mark.parametrize('eye', COLOR_BLIND)
+def test_errors_stay_apart_for_every_eye(eye):
+    """Hits, false alarms, misses and what is left out, from each other and from the map."""
+    results = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT]
+    ground = [painter.BACKGROUND, *painter.LAYERS.values()]
+    pairs = [*itertools.combinations(results, 2), *itertools.product(results, ground)]
+    for first, second in pairs:
+        distance = np.linalg.norm(_lab(first, COLOR_BLIND[eye]) - _lab(second, COLOR_BLIND[eye]))
+        assert distance > 22, (first, second)
 
 
 def _lab(color: tuple[int, int, int], eye: list[list[float]]) -> np.ndarray:

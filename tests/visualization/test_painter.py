@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid, project
+from projects.CVT_IO.cvt_io.labels.classes import CLASSES
 from projects.CVT_IO.cvt_io.visualization import painter
 
 GRID = BEVGrid((40, 40), (40.0, 40.0))  # 1 m a cell, ego in the middle
@@ -22,8 +23,7 @@ def camera(yaw_degrees: float) -> np.ndarray:
 
 
 def tinted(yaw: float, mask: np.ndarray) -> np.ndarray:
-    img = np.zeros((60, 120, 3), np.uint8)
-    return painter.ground_overlay(img, mask, GRID, INTRINSICS, camera(yaw), (255, 255, 255)).any(-1)
+    return painter.ground_mask((60, 120), mask, GRID, INTRINSICS, camera(yaw))
 
 
 def test_overlay_is_where_the_cell_projects():
@@ -50,24 +50,61 @@ def test_nothing_above_the_horizon():
     assert not tinted(0, np.ones(GRID.size, bool))[:30].any()
 
 
+def test_tint_by_hand():
+    """0.45 of the image and 0.55 of the colour, where the mask says; the image itself stays."""
+    img = np.full((1, 2, 3), 100, np.uint8)
+    result = painter.tint(img, np.array([[True, False]]), (200, 100, 0))
+    assert result.tolist() == [[[155, 100, 45], [100, 100, 100]]] and (img == 100).all()
+
+
+def test_outline_is_the_border_alone():
+    mask, img = np.zeros((30, 30), bool), np.zeros((30, 30, 3), np.uint8)
+    mask[5:25, 5:25] = True
+    painter.outline(img, mask, (255, 255, 255), 1)
+    drawn = img.any(-1)
+    assert drawn[5, 5:25].all() and drawn[5:25, 24].all()
+    assert not drawn[8:22, 8:22].any() and not drawn[:3].any()
+
+
 def test_error_colours():
-    predicted = np.array([[True, True, False, False, True]])
-    target = np.array([[True, False, True, False, False]])
-    keep = np.array([[True, True, True, True, False]])
-    canvas = painter.bev_errors(predicted, target, keep, np.zeros_like(keep))
-    assert [tuple(c) for c in canvas[0]] == [
-        painter.HIT,
-        painter.FALSE,
-        painter.MISSED,
-        painter.BACKGROUND,
-        painter.BACKGROUND,
-    ]
+    predicted = np.array([[True, True, False, False, True, True]])
+    target = np.array([[True, False, True, False, False, True]])
+    keep = np.array([[True, True, True, True, False, False]])
+    canvas = painter.bev_errors(predicted, target, keep, painter.road_map(np.zeros_like(keep)))
+    ground = painter.BACKGROUND
+    expected = [painter.HIT, painter.FALSE, painter.MISSED, ground, ground, painter.LEFT_OUT]
+    assert [tuple(c) for c in canvas[0]] == expected
 
 
-def test_left_out_truth_is_faint():
-    target, keep = np.array([[True, True, False]]), np.array([[True, False, True]])
-    canvas = painter.bev_truth(target, keep, np.zeros_like(keep))
-    assert [tuple(c) for c in canvas[0]] == [painter.TRUTH, painter.FAINT, painter.BACKGROUND]
+def test_probability_ramp():
+    """The ground at 0, blue at 0.5, white at 1; half way between them at 0.25: (24 + 86) / 2 and so on."""
+    score = np.array([[0, 0.25, 0.5, 1.0]])
+    canvas = painter.bev_prediction(score, painter.road_map(np.zeros((1, 4), bool)))
+    assert canvas[0].tolist() == [[24, 26, 32], [55, 103, 132], [86, 180, 233], [255, 255, 255]]
+
+
+def test_probability_grows_lighter_on_every_ground():
+    """Luma (Rec. 601) rises all the way, so that the map reads without colour too."""
+    score = np.linspace(0, 1, 101)[None]
+    for ground in (painter.BACKGROUND, *painter.LAYERS.values()):
+        canvas = painter.bev_prediction(score, np.full((1, 101, 3), ground, np.uint8))
+        assert (np.diff(canvas[0] @ [0.299, 0.587, 0.114]) > 0).all()
+
+
+def test_map_layers_lie_on_one_another():
+    classes = np.zeros((12, 1, 5), np.uint8)
+    for column, names in enumerate(
+        (
+            [],
+            ['road_segment'],
+            ['road_segment', 'lane'],
+            ['lane', 'lane_divider'],
+            ['car', 'lane_divider', 'road_divider'],
+        )
+    ):
+        classes[[CLASSES.index(name) for name in names], 0, column] = 1
+    colors = [painter.LAYERS[name] for name in ('road_segment', 'lane', 'lane_divider', 'road_divider')]
+    assert [tuple(c) for c in painter.map_layers(classes)[0]] == [painter.BACKGROUND, *colors]
 
 
 def test_panel_holds_any_number_of_cameras():

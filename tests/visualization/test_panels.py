@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from mmdet3d.structures import Det3DDataSample
 from mmengine.structures import BaseDataElement
 
-from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.geometry import BEVGrid, project
 from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
 from projects.CVT_IO.cvt_io.visualization import painter
-from projects.CVT_IO.cvt_io.visualization.panels import sample_panel
+from projects.CVT_IO.cvt_io.visualization.key import frame_iou, panel_key
+from projects.CVT_IO.cvt_io.visualization.panels import (
+    WIDTH,
+    View,
+    camera_picture,
+    in_places,
+    model_views,
+    sample_panel,
+)
 from tests.visualization.test_painter import INTRINSICS, camera
 
+GRID = BEVGrid((8, 8), (8.0, 8.0))
+GROUP = LabelGroup('car', (4,), 2)
 
-def test_colours_by_hand():
+
+def known_sample(label: bool = True) -> Det3DDataSample:
     """On an 8 × 8 grid: road on the left half; a car that is hit, one that is missed, one hidden, and a false alarm."""
     classes, visibility = torch.zeros(12, 8, 8, dtype=torch.uint8), torch.full((8, 8), 255, dtype=torch.uint8)
     scores = torch.zeros(1, 8, 8)
@@ -27,24 +39,81 @@ def test_colours_by_hand():
     sample = Det3DDataSample(
         metainfo=dict(scene_name='s', sample_token='t', intrinsics=INTRINSICS[None], cam_from_ego=camera(0)[None])
     )
-    sample.gt_bev = BaseDataElement(classes=classes, visibility=visibility)
+    if label:
+        sample.gt_bev = BaseDataElement(classes=classes, visibility=visibility)
     sample.pred_bev = BaseDataElement(scores=scores)
-    picture = sample_panel(
-        np.zeros((1, 3, 24, 48), np.uint8), sample, LabelGroup('car', (4,), 2), 0, BEVGrid((8, 8), (8.0, 8.0))
-    )
+    return sample
 
-    def cell(panel: int, row: int, column: int) -> tuple[int, ...]:
-        side = 424  # of a map, which has a line of text below and 8 pixels between
-        y = picture.shape[0] - 28 - side + (row + 0.5) * side / 8
-        return tuple(picture[int(y), int(8 + panel * (side + 8) + (column + 0.5) * side / 8)])
 
-    truth, prediction, errors = 0, 1, 2
-    assert cell(truth, 0, 0) == cell(truth, 2, 1) == painter.TRUTH
-    assert cell(truth, 4, 0) == painter.FAINT
-    assert [cell(truth, 7, column) for column in (1, 3, 5)] == [painter.ROAD, painter.ROAD, painter.BACKGROUND]
-    assert cell(prediction, 0, 0) == cell(prediction, 6, 6) == painter.PREDICTED
-    assert cell(prediction, 2, 0) == painter.ROAD
-    assert cell(errors, 0, 0) == painter.HIT
-    assert cell(errors, 2, 0) == painter.MISSED
-    assert cell(errors, 4, 0) == painter.ROAD  # left out
-    assert cell(errors, 6, 6) == painter.FALSE
+def known_panel(label: bool = True) -> np.ndarray:
+    sample = known_sample(label)
+    return sample_panel(model_views(torch.zeros(1, 3, 24, 48, dtype=torch.uint8), sample), sample, GROUP, 0, GRID)
+
+
+def cell(picture: np.ndarray, panel: int, row: int, column: int) -> tuple[int, ...]:
+    """Colour of a cell's middle: a map has 456 pixels, a line of text below and 8 pixels beside it."""
+    y = picture.shape[0] - 28 - 456 + (row + 0.5) * 456 / 8
+    return tuple(picture[int(y), int(8 + panel * (456 + 8) + (column + 0.5) * 456 / 8)])
+
+
+def test_colours_by_hand():
+    picture = known_panel()
+    probability, errors = 0, 1
+    assert picture.shape[1] == 1400
+    assert cell(picture, probability, 0, 0) == cell(picture, probability, 6, 6) == (255, 255, 255)
+    assert [cell(picture, probability, 2, column) for column in (0, 5)] == [painter.ROAD, painter.BACKGROUND]
+    assert cell(picture, errors, 0, 0) == painter.HIT
+    assert cell(picture, errors, 2, 0) == painter.MISSED
+    assert cell(picture, errors, 4, 0) == painter.LEFT_OUT
+    assert cell(picture, errors, 6, 6) == painter.FALSE
+    assert [cell(picture, errors, 7, column) for column in (1, 3, 5)] == [
+        painter.ROAD,
+        painter.ROAD,
+        painter.BACKGROUND,
+    ]
+
+
+def test_without_truth_there_are_no_errors():
+    """As on nuScenes' test split: the prediction, and a key that names nothing of the truth."""
+    picture = known_panel(label=False)
+    assert cell(picture, 0, 0, 0) == (255, 255, 255)
+    for color in (painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT):
+        assert not (picture == color).all(-1).any()
+
+
+def test_cameras_stand_in_their_places():
+    """Named by their yaw, left is positive; nuScenes' rear cameras look 108–110° to the side."""
+    img = np.zeros((2, 3, 3), np.uint8)
+    views = [View(img, INTRINSICS, camera(yaw), str(yaw)) for yaw in (180, -55, 0, 108, -110, 55)]
+    assert [view.name for view in in_places(views)] == ['55', '0', '-55', '108', '180', '-110']
+
+
+def test_prediction_is_tinted_where_it_is_and_truth_outlined():
+    """A cell 10 m ahead in an image that is enlarged by 456 / 120 = 3.8."""
+    grid = BEVGrid((40, 40), (40.0, 40.0))
+    mask, nothing = np.zeros(grid.size, bool), np.zeros(grid.size, bool)
+    mask[8:12, 18:23] = True
+    view = View(np.zeros((60, 120, 3), np.uint8), INTRINSICS, camera(0))
+    x, y = np.round(project(np.array([10.0, 0.0, 0.0]), INTRINSICS, camera(0))[0] * 3.8).astype(int)
+    tinted = camera_picture(view, mask, None, grid)
+    assert tinted.shape == (228, WIDTH, 3)
+    assert tuple(tinted[y, x]) == tuple(int(0.55 * c) for c in painter.PREDICTED)
+    outlined = camera_picture(view, nothing, mask, grid)
+    assert not outlined[y, x].any() and (outlined > 150).all(-1).any()
+
+
+def test_iou_by_hand():
+    """One hit, one false alarm, one miss: 1/3; another hit is left out."""
+    predicted, target = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 0, 1], bool)
+    keep = np.array([1, 1, 1, 1, 0], bool)
+    assert frame_iou(predicted, target, keep) == pytest.approx(1 / 3)
+    assert frame_iou(predicted & False, target & False, keep) == 0
+
+
+def test_key_shows_every_colour():
+    masks = np.zeros((2, 2), bool)
+    key = panel_key((456, 484), 'car', 0.5, masks, (masks, masks))
+    assert key.shape == (484, 456, 3)
+    colors = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT, painter.PREDICTED, *painter.LAYERS.values()]
+    for color in colors:
+        assert (key == color).all(-1).sum() > 200  # a swatch of 17 × 17 pixels

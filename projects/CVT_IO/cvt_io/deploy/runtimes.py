@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +56,7 @@ def why_not(name: str) -> str | None:
 
 
 def _has_bf16() -> bool:
-    return 'BF16' in require('openvino').Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    return 'BF16' in _openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
 def describe_runtime(name: str) -> str:
@@ -78,8 +80,18 @@ def _onnxruntime(graph: bytes, threads: int) -> Run:
     return lambda inputs: session.run([OUTPUT], dict(inputs))[0]
 
 
+@functools.cache
+def _openvino_core() -> Any:
+    """The one core of the process, which lives as long as it does.
+
+    A core that goes away puts back the signal stack which it found, even if that was another core's and is gone
+    already; the next signal with a handler, such as a data loader's SIGCHLD, then ends the process.
+    """
+    return require('openvino').Core()
+
+
 def _openvino(graph: bytes, threads: int, precision: str) -> Run:
-    core = require('openvino').Core()
+    core = _openvino_core()
     settings = {
         'INFERENCE_PRECISION_HINT': precision,
         'PERFORMANCE_HINT': 'LATENCY',

@@ -1,4 +1,4 @@
-"""Writes panels while testing."""
+"""Writes panels while testing, and a few while validating."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ from pathlib import Path
 import numpy as np
 from mmdet3d.registry import HOOKS
 from mmdet3d.structures import Det3DDataSample
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from PIL import Image
+from torch import Tensor
 
-from .panels import sample_panel
+from ..datasets import CVTIONuScenesDataset
+from .panels import model_views, sample_panel
+from .scene import write_picture
 
 
 @HOOKS.register_module()
 class CVTIOVisualizationHook(Hook):
-    """Writes a PNG panel of the first label group for each ``interval``-th tested sample.
+    """Writes PNG panels of the first label group: of tested samples to a folder, of validated ones to the visualizer.
 
     Args:
-        draw: whether to do anything.
-        interval: of samples of this process.
+        draw: whether to draw tested samples.
+        interval: of tested samples of this process.
         show: whether to open each panel in a window.
         wait_time: seconds a window stays.
         test_out_dir: folder of the panels, below the run's timestamped folder; nothing is written without.
+        val_panels: samples, spread evenly over the main process's share, that each validation adds to the backends of
+            the runner's visualizer, such as TensorBoard; 0 for none.
         **_: what mmdet3d's stock ``test.py`` sets for other tasks.
     """
 
@@ -36,6 +41,7 @@ class CVTIOVisualizationHook(Hook):
         show: bool = False,
         wait_time: float = 2.0,
         test_out_dir: str | None = None,
+        val_panels: int = 4,
         **_: object,
     ) -> None:
         self.draw = draw
@@ -43,7 +49,8 @@ class CVTIOVisualizationHook(Hook):
         self.show = show
         self.wait_time = wait_time
         self.test_out_dir = test_out_dir
-        self._count = 0
+        self.val_panels = val_panels
+        self._tested = self._validated = 0
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[Det3DDataSample]
@@ -51,18 +58,40 @@ class CVTIOVisualizationHook(Hook):
         """Draws the samples of a batch."""
         if not self.draw:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        grid = runner.test_dataloader.dataset.bev_grid
         for imgs, sample in zip(data_batch['inputs']['imgs'], outputs, strict=True):
-            if self._count % self.interval == 0:
-                picture = sample_panel(imgs.numpy(), sample, model.head.groups[0], 0, grid)
+            if self._tested % self.interval == 0:
+                picture = self._panel(runner, runner.test_dataloader.dataset, imgs, sample)
                 self._output(runner, f'{sample.scene_name}_{sample.sample_token}.png', picture)
-            self._count += 1
+            self._tested += 1
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Begins to count anew, so that each validation draws the same samples."""
+        self._validated = 0
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[Det3DDataSample]
+    ) -> None:
+        """Draws those samples of a batch that are among the chosen."""
+        if not self.val_panels or not is_main_process():
+            return
+        dataset = runner.val_dataloader.dataset
+        distance = max(len(dataset) // (self.val_panels * get_world_size()), 1)
+        for imgs, sample in zip(data_batch['inputs']['imgs'], outputs, strict=True):
+            number, rest = divmod(self._validated, distance)
+            if rest == 0 and number < self.val_panels:
+                picture = self._panel(runner, dataset, imgs, sample)
+                # No slash, of which the local backend would make a folder that is not there.
+                runner.visualizer.add_image(f'val_{sample.scene_name}_{sample.sample_token[:8]}', picture, runner.iter)
+            self._validated += 1
+
+    @staticmethod
+    def _panel(runner: Runner, dataset: CVTIONuScenesDataset, imgs: Tensor, sample: Det3DDataSample) -> np.ndarray:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        names = getattr(dataset, 'cameras', None) or dataset.metainfo.get('cameras', ())
+        return sample_panel(model_views(imgs, sample, names), sample, model.head.groups[0], 0, dataset.bev_grid)
 
     def _output(self, runner: Runner, name: str, picture: np.ndarray) -> None:
         if self.test_out_dir is not None:
-            folder = Path(runner.work_dir, runner.timestamp, self.test_out_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / name)
+            write_picture(Path(runner.work_dir, runner.timestamp, self.test_out_dir, name), picture)
         if self.show:
             runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)

@@ -10,66 +10,94 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..geometry import BEVGrid
+from ..labels.classes import CLASSES
 
-# Okabe & Ito's colours, which colour-blind readers can tell apart.
-HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 121, 167)
+# Okabe & Ito's colours, which colour-blind readers can tell apart; the pink is moved away from the greys.
+HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 110, 200)
 PREDICTED, TRUTH = (86, 180, 233), (240, 228, 66)
 BACKGROUND, ROAD, INK, FAINT = (24, 26, 32), (58, 62, 72), (235, 235, 235), (110, 114, 124)
+LEFT_OUT = (200, 203, 210)
 GAP, LINE = 8, 28  # pixels between pictures, and of a line of text
+#: The map below predictions: hardly lighter than the ground, in drawing order.
+LAYERS: dict[str, tuple[int, int, int]] = {
+    'road_segment': ROAD,
+    'lane': (48, 51, 61),
+    'lane_divider': (74, 78, 89),
+    'road_divider': (92, 96, 107),
+}
 
 
-def ground_overlay(
-    img: np.ndarray, mask: np.ndarray, grid: BEVGrid, intrinsics: np.ndarray, cam_from_ego: np.ndarray, color: Sequence
+def ground_mask(
+    size: tuple[int, int], mask: np.ndarray, grid: BEVGrid, intrinsics: np.ndarray, cam_from_ego: np.ndarray
 ) -> np.ndarray:
-    """Tints the pixels whose ray meets the ground (ego z = 0) in a cell of the mask.
+    """The pixels whose ray meets the ground (ego z = 0) in a cell of the mask.
 
     Args:
-        img: (H, W, 3) uint8 RGB.
+        size: (H, W) of the image.
         mask: (h, w) bool, BEV cells.
         grid: the mask's grid.
         intrinsics: (3, 3) of the image.
         cam_from_ego: (4, 4).
-        color: RGB of the tint.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W) bool.
     """
     image_from_bev = intrinsics @ cam_from_ego[:3][:, [0, 1, 3]] @ grid.ego_from_pixels
-    height, width = img.shape[:2]
-    pixels = np.stack(np.broadcast_arrays(*np.ogrid[:height, :width], 1.0), -1)[..., [1, 0, 2]]  # x, y, 1
+    pixels = np.stack(np.broadcast_arrays(*np.ogrid[: size[0], : size[1]], 1.0), -1)[..., [1, 0, 2]]  # x, y, 1
     column, row, inverse_depth = np.moveaxis(pixels @ np.linalg.inv(image_from_bev).T, -1, 0)
     ahead = inverse_depth > 1e-6  # the ground behind the camera projects above the horizon
     cells = np.stack([column, row], -1)[ahead] / inverse_depth[ahead][:, None]
     inside = np.all((cells > -0.5) & (cells < np.array(mask.shape[::-1]) - 0.5), axis=-1)
     cells = np.round(cells[inside]).astype(int)
     ys, xs = (index[inside] for index in np.nonzero(ahead))
-    tinted = np.zeros((height, width), bool)
-    tinted[ys, xs] = mask[cells[:, 1], cells[:, 0]]
+    found = np.zeros(size, bool)
+    found[ys, xs] = mask[cells[:, 1], cells[:, 0]]
+    return found
+
+
+def tint(img: np.ndarray, where: np.ndarray, color: Sequence[int]) -> np.ndarray:
+    """A copy of (H, W, 3) uint8 with the colour over the pixels of the mask (H, W)."""
     result = img.copy()
-    result[tinted] = (0.45 * img[tinted] + 0.55 * np.asarray(color)).astype(np.uint8)
+    result[where] = (0.45 * img[where] + 0.55 * np.asarray(color)).astype(np.uint8)
     return result
 
 
-def bev_truth(target: np.ndarray, keep: np.ndarray, road: np.ndarray) -> np.ndarray:
-    """Label map: (h, w) bool masks → (h, w, 3) uint8; left-out pixels are faint."""
-    canvas = road_map(road)
-    canvas[target] = TRUTH
-    canvas[target & ~keep] = FAINT
-    return canvas
+def outline(img: np.ndarray, where: np.ndarray, color: Sequence[int], thickness: int = 2) -> None:
+    """Draws the border of a mask (H, W) into an image (H, W, 3) uint8."""
+    contours, _ = cv2.findContours(where.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(img, contours, -1, tuple(color), thickness, cv2.LINE_AA)
 
 
-def bev_prediction(score: np.ndarray, road: np.ndarray) -> np.ndarray:
-    """Probability map: (h, w) in [0, 1] → (h, w, 3) uint8."""
-    share = score[..., None]
-    return (road_map(road) * (1 - share) + np.asarray(PREDICTED) * share).astype(np.uint8)
+def bev_prediction(score: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Probabilities (h, w) in [0, 1] over a ground (h, w, 3) uint8: blue at 0.5, white at 1. Returns: (h, w, 3)."""
+    score = score[..., None]
+    below, above = np.clip(2 * score, 0, 1), np.clip(2 * score - 1, 0, 1)
+    blue = ground * (1 - below) + np.asarray(PREDICTED) * below
+    return (blue * (1 - above) + 255 * above).round().astype(np.uint8)
 
 
-def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, road: np.ndarray) -> np.ndarray:
-    """Hits, false alarms and misses: (h, w) bool masks → (h, w, 3) uint8."""
-    canvas = road_map(road)
+def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Hits, false alarms, misses and truth that is left out: (h, w) bool masks over (h, w, 3) uint8 → the same."""
+    canvas = ground.copy()
     for mask, color in ((predicted & target, HIT), (predicted & ~target, FALSE), (~predicted & target, MISSED)):
         canvas[mask & keep] = color
+    canvas[target & ~keep] = LEFT_OUT
     return canvas
+
+
+def map_layers(classes: np.ndarray) -> np.ndarray:
+    """Ground of a BEV map with the faint layers of the map: label planes (12, h, w) → (h, w, 3) uint8."""
+    canvas = road_map(np.zeros(classes.shape[1:], bool))
+    for name, color in LAYERS.items():
+        canvas[classes[CLASSES.index(name)] != 0] = color
+    return canvas
+
+
+def enlarge(bev: np.ndarray, side: int) -> np.ndarray:
+    """A map (h, w[, 3]) whose longer side gets ``side`` pixels; cells stay sharp."""
+    scale = side / max(bev.shape[:2])
+    size = (round(bev.shape[1] * scale), round(bev.shape[0] * scale))
+    return cv2.resize(bev, size, interpolation=cv2.INTER_NEAREST)
 
 
 def road_map(road: np.ndarray) -> np.ndarray:
@@ -85,7 +113,8 @@ def panel(
     title: str,
     grid: BEVGrid,
     names: Sequence[str] = (),
-    width: int = 424,
+    width: int = 456,
+    key: np.ndarray | None = None,
 ) -> np.ndarray:
     """Lays out a title, the cameras (three in a row), and the BEV maps with their captions.
 
@@ -96,6 +125,7 @@ def panel(
         grid: of the maps.
         names: of the cameras.
         width: of a camera and of a map, in pixels.
+        key: (H, W, 3) uint8 RGB, a legend to stand right of the maps.
 
     Returns:
         (height, 3 · width + 32, 3) uint8 RGB.
@@ -105,20 +135,21 @@ def panel(
     top = GAP + LINE + rows * (height + GAP)
     canvas = Image.new('RGB', (3 * (width + GAP) + GAP, top + bool(bevs) * (width + LINE)), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    draw.text((GAP, GAP), title, INK, _font())
+    draw.text((GAP, GAP), title, INK, font())
     for i, camera in enumerate(cameras):
         corner = (GAP + i % 3 * (width + GAP), GAP + LINE + i // 3 * (height + GAP))
         canvas.paste(Image.fromarray(cv2.resize(camera, (width, height), interpolation=cv2.INTER_LINEAR)), corner)
         if names:
-            draw.text((corner[0] + 5, corner[1] + 3), names[i], INK, _font(), stroke_width=2, stroke_fill=BACKGROUND)
+            draw.text((corner[0] + 5, corner[1] + 3), names[i], INK, font(), stroke_width=2, stroke_fill=BACKGROUND)
     for i, (caption, bev) in enumerate(bevs):
-        scale = width / max(bev.shape[:2])
-        size = (round(bev.shape[1] * scale), round(bev.shape[0] * scale))
+        bev = enlarge(bev, width)
         corner = (GAP + i * (width + GAP), top)
-        canvas.paste(Image.fromarray(cv2.resize(bev, size, interpolation=cv2.INTER_NEAREST)), corner)
-        _draw_ego(draw, *(corner + scale * grid.pixels_from_ego[:2, 2]))
-        _draw_scale(draw, corner[0] + 10, corner[1] + size[1] - 14, size[1] / grid.metres[0], grid.metres[0])
-        draw.text((corner[0], top + width + 3), caption, INK, _font())
+        canvas.paste(Image.fromarray(bev), corner)
+        _draw_ego(draw, *(corner + width / max(grid.size) * grid.pixels_from_ego[:2, 2]))
+        draw_scale(draw, corner[0] + 10, corner[1] + len(bev) - 14, len(bev) / grid.metres[0], grid.metres[0])
+        draw.text((corner[0], top + width + 3), caption, INK, font())
+    if key is not None:
+        canvas.paste(Image.fromarray(key), (GAP + len(bevs) * (width + GAP), top))
     return np.asarray(canvas)
 
 
@@ -139,12 +170,13 @@ def legend(columns: Sequence[Sequence[tuple[str, Sequence[int]]]], width: int) -
         for i, (name, color) in enumerate(entries):
             x, y = GAP + column * (width + GAP) + i % 3 * (width // 3), i // 3 * LINE + 4
             draw.rectangle([x, y, x + 18, y + 18], tuple(color), INK)
-            draw.text((x + 26, y - 1), name, INK, _font())
+            draw.text((x + 26, y - 1), name, INK, font())
     return np.asarray(canvas)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=17)
+def font(size: int = 17) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own typeface, there on every machine."""
+    return ImageFont.load_default(size=size)
 
 
 def _draw_ego(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
@@ -152,10 +184,10 @@ def _draw_ego(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
     draw.polygon([(x, y - 8), (x - 5, y + 6), (x + 5, y + 6)], fill=INK)
 
 
-def _draw_scale(draw: ImageDraw.ImageDraw, x: float, y: float, pixels_per_metre: float, extent: float) -> None:
+def draw_scale(draw: ImageDraw.ImageDraw, x: float, y: float, pixels_per_metre: float, extent: float) -> None:
     """A bar of a round number of metres, at most a fifth of the map's extent."""
     power = 10 ** math.floor(math.log10(extent / 5))
     metres = max(power * digit for digit in (1, 2, 5) if power * digit <= extent / 5)
     end = x + metres * pixels_per_metre
     draw.line([(x, y - 4), (x, y), (end, y), (end, y - 4)], INK, 2)
-    draw.text((end + 6, y - 13), f'{metres:g} m', INK, _font())
+    draw.text((end + 6, y - 13), f'{metres:g} m', INK, font(), stroke_width=2, stroke_fill=BACKGROUND)

@@ -1,53 +1,111 @@
-"""A panel of one tested sample."""
+"""A panel of one predicted frame."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 from mmdet3d.structures import Det3DDataSample
+from torch import Tensor
 
-from ..geometry import BEVGrid
-from ..labels.classes import ROAD
+from ..geometry import BEVGrid, resize_crop_intrinsics
 from ..labels.groups import LabelGroup
 from . import painter
+from .key import panel_key
+
+WIDTH = 456  # pixels of a camera and of a map; the panel has 1400
+
+
+@dataclass(frozen=True)
+class View:
+    """An image and its camera.
+
+    Attributes:
+        img: (H, W, 3) uint8 RGB.
+        intrinsics: (3, 3) of this image.
+        cam_from_ego: (4, 4).
+        name: of the camera.
+    """
+
+    img: np.ndarray
+    intrinsics: np.ndarray
+    cam_from_ego: np.ndarray
+    name: str = ''
+
+
+def model_views(imgs: Tensor, sample: Det3DDataSample, names: Sequence[str] = ()) -> list[View]:
+    """What the model saw: images (n, 3, H, W) uint8 RGB, calibration from the sample's metainfo."""
+    pictures = [np.ascontiguousarray(img.transpose(1, 2, 0)) for img in imgs.cpu().numpy()]
+    names = names if len(names) == len(pictures) else [''] * len(pictures)
+    return [View(*parts) for parts in zip(pictures, sample.intrinsics, sample.cam_from_ego, names, strict=True)]
+
+
+def in_places(views: Sequence[View]) -> list[View]:
+    """As one sees them from the car: those that look ahead before those that look back, each from left to right."""
+    axes = [view.cam_from_ego[2, :3] for view in views]  # optical axis in the ego frame
+    return [views[i] for i in sorted(range(len(views)), key=lambda i: (axes[i][0] < 0, -axes[i][1]))]
 
 
 def sample_panel(
-    imgs: np.ndarray, sample: Det3DDataSample, group: LabelGroup, channel: int, grid: BEVGrid, threshold: float = 0.5
+    views: Sequence[View],
+    sample: Det3DDataSample,
+    group: LabelGroup,
+    channel: int,
+    grid: BEVGrid,
+    threshold: float = 0.5,
+    note: str = '',
 ) -> np.ndarray:
-    """All cameras with the truth and prediction drawn on the ground; BEV truth, probability and errors.
+    """All cameras with the prediction on the ground; BEV probability, BEV truth with hits and errors; a key.
 
     Args:
-        imgs: (n, 3, H, W) uint8 RGB.
-        sample: with metainfo ``intrinsics`` and ``cam_from_ego``, ``gt_bev`` and ``pred_bev``.
+        views: the cameras; their images may be larger than what the model saw.
+        sample: with ``pred_bev`` and, unless there is no truth, ``gt_bev``.
         group: the label group to show.
         channel: its index in ``pred_bev.scores``.
         grid: the BEV grid.
         threshold: of the probability.
+        note: end of the title.
 
     Returns:
-        (height, width, 3) uint8 RGB.
+        (height, 1400, 3) uint8 RGB.
     """
-    classes, visibility = sample.gt_bev.classes.cpu(), sample.gt_bev.visibility.cpu()
-    target, keep = group.target(classes).numpy(), group.keep(visibility).numpy()
-    road = (classes[list(ROAD)] != 0).any(0).numpy()
     score = sample.pred_bev.scores[channel].cpu().numpy()
-    predicted = score >= threshold
-    cameras = []
-    for img, intrinsics, cam_from_ego in zip(imgs, sample.intrinsics, sample.cam_from_ego, strict=True):
-        camera = np.ascontiguousarray(img.transpose(1, 2, 0))
-        for mask, color in ((target, painter.TRUTH), (predicted, painter.PREDICTED)):
-            camera = painter.ground_overlay(camera, mask, grid, intrinsics, cam_from_ego, color)
-        cameras.append(camera)
-    hits = (predicted & target & keep).sum()
-    iou = hits / max(((predicted | target) & keep).sum(), 1)
+    predicted, ground, truth = score >= threshold, painter.road_map(np.zeros(score.shape, bool)), None
+    if 'gt_bev' in sample:
+        classes, visibility = sample.gt_bev.classes.cpu(), sample.gt_bev.visibility.cpu()
+        ground = painter.map_layers(classes.numpy())
+        truth = group.target(classes).numpy(), group.keep(visibility).numpy()
+    probability = painter.enlarge(painter.bev_prediction(score, ground), WIDTH)
+    painter.outline(probability, painter.enlarge(predicted.astype(np.uint8), WIDTH), painter.TRUTH)
+    maps = [(f'{group.name}: probability', probability)]
+    if truth is not None:
+        maps.append((f'{group.name}: truth and errors', painter.bev_errors(predicted, *truth, ground)))
+    views = in_places(views)
     return painter.panel(
-        cameras,
-        [
-            (f'truth: {group.name}; grey: left out', painter.bev_truth(target, keep, road)),
-            ('prediction: probability', painter.bev_prediction(score, road)),
-            ('green: hit, orange: false, pink: missed', painter.bev_errors(predicted, target, keep, road)),
-        ],
-        f'{sample.scene_name}  {sample.sample_token[:8]}   IoU@{threshold:.2f} {iou:.2f}   '
-        'on the ground: truth yellow, prediction blue',
+        [camera_picture(view, predicted, truth and truth[0] & truth[1], grid) for view in views],
+        maps,
+        f'{sample.scene_name}   {sample.sample_token[:8]}   {note}',
         grid,
+        [view.name for view in views],
+        WIDTH,
+        panel_key((WIDTH, WIDTH + painter.LINE), group.name, threshold, predicted, truth),
     )
+
+
+def camera_picture(view: View, predicted: np.ndarray, truth: np.ndarray | None, grid: BEVGrid) -> np.ndarray:
+    """An image at the panel's width: what is predicted (h, w) tinted on the ground, the truth (h, w) outlined."""
+    height, width = view.img.shape[:2]
+    scale = WIDTH / width
+    size = (WIDTH, round(height * scale))
+    picture = cv2.resize(view.img, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    intrinsics = resize_crop_intrinsics(view.intrinsics, (scale, size[1] / height), (0, 0))
+
+    def on_ground(mask: np.ndarray) -> np.ndarray:
+        return painter.ground_mask(size[::-1], mask, grid, intrinsics, view.cam_from_ego)
+
+    picture = painter.tint(picture, on_ground(predicted), painter.PREDICTED)
+    if truth is not None:
+        painter.outline(picture, on_ground(truth), painter.INK, 1)
+    return picture

@@ -1,0 +1,175 @@
+"""What a data set holds, and how good a model is on it by distance and by visibility."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..evaluation.breakdown import BANDS, VISIBILITIES, Breakdown
+from ..evaluation.iou import iou
+from ..geometry import BEVGrid
+from ..labels.codec import StoredLabel
+from ..labels.io import write_json, write_result
+from .figures import COLORS, DPI, save_figure
+
+TOKEN_NAMES = {1: '0–40', 2: '40–60', 3: '60–80', 4: '80–100'}  # percent of the vehicle that is seen
+_HISTOGRAM_STEP = 5  # metres
+
+
+class DatasetStatistics:
+    """Vehicles of a data set, from its labels: those that have a cell on the grid.
+
+    Attributes:
+        per_frame: vehicles in each frame.
+        distances: metres from the ego to each vehicle's centre.
+        visibility: vehicles by visibility token.
+    """
+
+    def __init__(self, grid: BEVGrid) -> None:
+        self.grid = grid
+        self.per_frame: list[int] = []
+        self.distances: list[float] = []
+        self.visibility: Counter[int] = Counter()
+
+    def add(self, label: StoredLabel) -> None:
+        """Counts a frame; a vehicle that others cover wholly in the label has no cell."""
+        shown = np.unique(label.instances[label.instances > 0]).astype(int) - 1
+        vehicles = np.array(label.vehicles, float).reshape(-1, 3)[shown]
+        centres = np.column_stack([vehicles[:, :2], np.ones(len(vehicles))]) @ self.grid.ego_from_pixels.T
+        self.per_frame.append(len(vehicles))
+        self.distances += np.linalg.norm(centres[:, :2], axis=1).tolist()
+        self.visibility.update(vehicles[:, 2].astype(int).tolist())
+
+    def as_data(self) -> dict[str, Any]:
+        """For JSON."""
+        per_frame = np.array(self.per_frame or [0])
+        far = max([*self.distances, BANDS[-1][1]])
+        counts, edges = np.histogram(self.distances, np.arange(0, far + _HISTOGRAM_STEP, _HISTOGRAM_STEP))
+        return dict(
+            frames=len(self.per_frame),
+            vehicles=len(self.distances),
+            vehicles_per_frame=dict(
+                mean=float(per_frame.mean()), median=float(np.median(per_frame)), max=int(per_frame.max())
+            ),
+            distance=dict(edges_m=edges.tolist(), vehicles=counts.tolist()),
+            visibility={str(token): self.visibility[token] for token in VISIBILITIES},
+        )
+
+
+def scores_as_data(breakdown: Breakdown, of_vehicles: bool) -> dict[str, Any]:
+    """Counts and scores for JSON; by visibility only if the group's cells are vehicles, as others have none."""
+    data = dict(
+        overall=_scores(breakdown.overall),
+        by_distance_m={f'{low}-{high}': _scores(breakdown.by_band[low, high]) for low, high in breakdown.bands},
+    )
+    if of_vehicles:
+        data['by_visibility'] = {str(token): _scores(counts) for token, counts in breakdown.by_visibility.items()}
+    return data
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The figures as tables, and what they mean."""
+    dataset, threshold = report['dataset'], report['threshold']
+    per_frame = dataset['vehicles_per_frame']
+    lines = [
+        f'# {report["config"]}: {report["checkpoint"]}',
+        '',
+        f'{dataset["frames"]} frames with {dataset["vehicles"]} vehicles on the grid; in a frame '
+        f'{per_frame["mean"]:.1f} on average, median {per_frame["median"]:g}, at most {per_frame["max"]}.',
+        '',
+        *_table(
+            ('visibility', 'vehicles'),
+            [(f'{token}: {TOKEN_NAMES[int(token)]} %', n) for token, n in dataset['visibility'].items()],
+        ),
+    ]
+    for name, scores in report['groups'].items():
+        lines += ['', f'## {name}', '', f'IoU@{threshold:.2f} {_show(scores["overall"]["iou"])}', '']
+        rows = [(f'{band} m', _show(s['iou']), _show(s['recall'])) for band, s in scores['by_distance_m'].items()]
+        lines += _table(('distance', 'IoU', 'recall'), rows)
+        if 'by_visibility' in scores:
+            rows = [
+                (f'{token}: {TOKEN_NAMES[int(token)]} %', _show(s['iou']), _show(s['recall']))
+                for token, s in scores['by_visibility'].items()
+            ]
+            lines += ['', *_table(('visibility', 'IoU, others left out', 'recall'), rows)]
+    lines += [
+        '',
+        'By distance: cells by the distance of their centre from the ego, those of low visibility left out as in the '
+        'headline metric; bands that the grid does not reach are left out. By visibility: recall is over the cells of '
+        'vehicles of that visibility; for the IoU, vehicles of any other are left out, and all false positives count, '
+        'as they have no visibility.',
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def plot_report(report: dict[str, Any], statistics: DatasetStatistics) -> Figure:
+    """Above the data set: vehicles per frame, distances, visibility; below the first label group's scores."""
+    name, scores = next(iter(report['groups'].items()))
+    figure, axes = plt.subplots(2, 3, figsize=(10, 6.5), dpi=DPI, layout='constrained')
+    most = max(statistics.per_frame, default=0)
+    axes[0, 0].hist(statistics.per_frame, np.arange(-0.5, most + 1.5), color=COLORS[1])
+    axes[0, 0].set(xlabel='vehicles in a frame', ylabel='frames')
+    distance = report['dataset']['distance']
+    axes[0, 1].stairs(distance['vehicles'], distance['edges_m'], fill=True, color=COLORS[1])
+    axes[0, 1].set(xlabel='distance of the centre [m]', ylabel='vehicles')
+    visibility = report['dataset']['visibility']
+    axes[0, 2].bar([TOKEN_NAMES[int(token)] for token in visibility], list(visibility.values()), color=COLORS[1])
+    axes[0, 2].set(xlabel='visibility [%]', ylabel='vehicles')
+    threshold = report['threshold']
+    _bars(axes[1, 0], ['all'], [scores['overall']], f'{name}, probability ≥ {threshold:.2f}')
+    _bars(axes[1, 1], [*scores['by_distance_m']], [*scores['by_distance_m'].values()], 'distance [m]')
+    if 'by_visibility' in scores:
+        tokens = [TOKEN_NAMES[int(token)] for token in scores['by_visibility']]
+        _bars(axes[1, 2], tokens, [*scores['by_visibility'].values()], 'visibility [%]; IoU: others left out')
+    else:
+        axes[1, 2].set_axis_off()
+    for ax in axes.flat:
+        ax.spines[['top', 'right']].set_visible(False)
+    axes[1, 0].legend(loc='upper left', frameon=False, ncols=2)
+    figure.suptitle(f'{report["config"]}: {report["dataset"]["frames"]} frames', x=0.01, ha='left', fontweight='bold')
+    return figure
+
+
+def write_report(folder: Path, report: dict[str, Any], statistics: DatasetStatistics) -> None:
+    """Writes report.json, report.md and report.png."""
+    write_json(folder / 'report.json', report)
+    write_result(folder / 'report.md', markdown(report).encode())
+    figure = plot_report(report, statistics)
+    save_figure(figure, folder / 'report.png')
+    plt.close(figure)
+
+
+def _scores(counts: Tensor) -> dict[str, Any]:
+    hits, false, missed = counts.tolist()
+    recall = hits / (hits + missed) if hits + missed else None
+    value = iou(torch.as_tensor(counts)).item() if hits + false + missed else None
+    return dict(tp=hits, fp=false, fn=missed, iou=value, recall=recall)
+
+
+def _bars(ax: Axes, names: Sequence[str], scores: Sequence[dict[str, Any]], label: str) -> None:
+    """IoU and recall side by side, with their figures; what is not defined has no bar."""
+    for i, (key, text, color) in enumerate((('iou', 'IoU', COLORS[1]), ('recall', 'recall', COLORS[4]))):
+        values = [np.nan if score[key] is None else score[key] for score in scores]
+        bars = ax.bar(np.arange(len(names)) + 0.4 * i - 0.2, values, 0.38, color=color, label=text)
+        ax.bar_label(bars, ['' if np.isnan(value) else f'{value:.2f}' for value in values], fontsize=8)
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.set_xlim(-0.7, len(names) - 0.3)
+    ax.set(xlabel=label, ylim=(0, 1.12))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [header, ['---', *['--:'] * (len(header) - 1)], *rows]
+    return ['| ' + ' | '.join(map(str, line)) + ' |' for line in lines]
+
+
+def _show(value: float | None) -> str:
+    return '–' if value is None else f'{value:.3f}'

@@ -1,0 +1,127 @@
+"""mmdet3d's info pickles, read without trusting them: plain containers, numbers, texts and numpy's arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..fileio.restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
+from ..labels.errors import DataError
+
+_KINDS = 'biuf'
+_DIMENSIONS, _LONGEST = 32, 2**40  # numpy's, and beyond any file
+
+
+class _DType:
+    """``numpy.dtype(code)``, then its state, of which only the byte order matters."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in _KINDS:
+            raise TypeError(f'expected numbers, found an array of {self.dtype}')
+
+    def set_state(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder('>' if state[1] == '>' else '<')
+
+
+class _Array:
+    """An array: made empty, then given ``(version, shape, dtype, Fortran order, bytes)``."""
+
+    def __init__(self, *_: object) -> None:
+        self._array = np.empty(0)
+
+    def set_state(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        self._array = _from_bytes(data, dtype.dtype, shape, 'F' if fortran else 'C')
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self._array.astype(dtype or self._array.dtype)
+
+    def tolist(self) -> Any:
+        return self._array.tolist()
+
+
+class _NDArrayName:
+    """``numpy.ndarray`` itself, which arrays are pickled with the name of."""
+
+
+def _from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
+    if len(shape) > _DIMENSIONS or not all(isinstance(n, int) and 0 <= n < _LONGEST for n in shape):
+        raise ValueError(f'an array of shape {short(shape)}')
+    if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f'an array of shape {short(shape)} with {len(data)} bytes')
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype: _DType, data: bytes) -> float:
+    return _from_bytes(data, dtype.dtype, (), 'C').item()
+
+
+def _plain_buffer(data: bytes, dtype: _DType, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """``_frombuffer`` of protocol 5."""
+    return _from_bytes(bytes(data), dtype.dtype, shape, order)
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """``_codecs.encode``, as which protocols before 3 write bytes."""
+    if encoding != 'latin1':
+        raise ValueError(f'bytes as {short(encoding)}')
+    return text.encode('latin1')
+
+
+# numpy 1 keeps these in numpy.core, numpy 2 in numpy._core.
+_ALLOWED: Mapping[tuple[str, str], Any] = {
+    **PLAIN_CONTAINERS,
+    ('_codecs', 'encode'): _latin1,
+    ('numpy', 'dtype'): _DType,
+    ('numpy', 'ndarray'): _NDArrayName,
+    **{
+        (f'numpy.{core}.{module}', name): stand_in
+        for core in ('core', '_core')
+        for module, name, stand_in in (
+            ('multiarray', '_reconstruct', _Array),
+            ('multiarray', 'scalar', _scalar),
+            ('numeric', '_frombuffer', _plain_buffer),
+        )
+    },
+}
+
+
+class _InfoUnpickler(RestrictedUnpickler):
+    """Takes nothing else: an info file has no need of other names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a name stands for."""
+        if (module, name) not in self._allowed:
+            raise DataError(
+                f'{self._where}: expected plain containers and numpy arrays, '
+                f'found {module[:60]}.{name[:60]}, which is not loaded'
+            )
+        return super().find_class(module, name)
+
+    def _give_state(self) -> None:
+        """BUILD: arrays and their types alone have a state."""
+        state = self.stack.pop()  # type: ignore[attr-defined]
+        target = self.stack[-1]  # type: ignore[attr-defined]
+        if not isinstance(target, (_Array, _DType)):
+            raise TypeError('a state for something that is no array')
+        target.set_state(state)
+
+    dispatch: ClassVar[dict[int, Callable]] = {**RestrictedUnpickler.dispatch, ord('b'): _give_state}
+
+
+def read_info_pickle(path: Path) -> Any:
+    """What a pickle holds; an array comes as something that ``np.asarray`` turns into one.
+
+    Raises:
+        DataError: the file is missing, broken, or asks for anything but plain containers and numpy's arrays.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
+    return _InfoUnpickler(data, str(path), _ALLOWED).load()

@@ -1,0 +1,54 @@
+"""What kind of input a user has given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..geometry import BEVGrid
+from ..labels.errors import DataError
+from ..labels.records import read_json
+from .mmdet3d_source import mmdet3d_source
+from .nuscenes_source import nuscenes_source
+from .rig_source import rig_source
+from .source import Source
+
+SPLITS = ('train', 'val', 'test')
+
+
+def open_source(
+    given: str | Path, cfg: Config, frames: Sequence[str] = (), scene: str | None = None, root: Path | None = None
+) -> Source:
+    """Frames of an input.
+
+    Args:
+        given: a split of the config's data set; our infos (``.json``), mmdet3d's (``.pkl``), or a rig (``.json``).
+        cfg: the model's config.
+        frames: tokens to take, or their starts; none for all.
+        scene: to take; None for all.
+        root: folder that the images' paths are relative to; None for the file's own.
+
+    Raises:
+        DataError: it is none of these, or broken.
+    """
+    dataset = cfg.test_dataloader.dataset
+    grid, cameras = BEVGrid.from_dict(dataset.bev_grid), dataset.get('cameras')
+    path = Path(given)
+    if str(given) in SPLITS and not path.exists():
+        dataset = cfg.get(f'{given}_dataloader', {}).get('dataset') or dataset
+        path, root = Path(dataset.data_root, dataset.ann_file), root or Path(dataset.data_root)
+    if path.suffix == '.pkl':
+        return mmdet3d_source(path, root, cameras, frames, scene)
+    if path.suffix != '.json':
+        raise DataError(f'{given}: expected {", ".join(SPLITS)}, or a file .json (infos, rig) or .pkl (mmdet3d infos)')
+    try:
+        content = read_json(path)
+    except RecursionError as error:
+        raise DataError(f'{path}: expected infos or a rig, found lists within lists without end') from error
+    if isinstance(content, dict) and 'data_list' in content:
+        return nuscenes_source(content, path, grid, root, cameras, frames, scene)
+    if isinstance(content, dict) and 'cameras' in content:
+        return rig_source(content, path, root, frames, scene)
+    raise DataError(f'{path}: expected infos (data_list) or a rig (cameras, frames), found neither')

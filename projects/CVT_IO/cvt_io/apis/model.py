@@ -1,0 +1,65 @@
+"""Which config and which weights a user means."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ..engine.config import ConfigError, load_config
+from ..zoo.catalogue import REPOSITORY, WeightFile, find, published_weights, read_catalogue
+from ..zoo.download import download
+from ..zoo.verify import is_intact
+
+CHECKPOINTS = Path('checkpoints')
+
+
+def find_model(
+    model: str | Path | Config | ConfigDict | dict,
+    weights: str | Path | None = None,
+    cfg_options: dict[str, Any] | None = None,
+) -> tuple[Config, Path]:
+    """Config and weight file.
+
+    Args:
+        model: name in the zoo, path of a config, or a config.
+        weights: file, or name in the zoo; None for the zoo's of the model's name.
+        cfg_options: overrides of the config, ``{'a.b': value}``.
+
+    Raises:
+        DataError: there is no such model or file, none of its weights are published, or the config is broken.
+    """
+    name = None
+    if isinstance(model, (str, Path)):
+        path = Path(model)
+        if path.suffix != '.py':
+            name = str(model)
+            path = REPOSITORY / find(read_catalogue(), name).config
+        cfg = load_config(str(path), cfg_options)
+    elif isinstance(model, dict):  # as an mmengine ConfigDict is
+        cfg = Config(copy.deepcopy(dict(model)))
+        cfg.merge_from_dict(cfg_options or {})
+    elif isinstance(model, Config):
+        cfg = copy.deepcopy(model)
+        cfg.merge_from_dict(cfg_options or {})
+    else:
+        raise ConfigError(f'model: expected a name, path or config, found {type(model).__name__}')
+    return cfg, _find_weights(weights if weights is not None else name)
+
+
+def _find_weights(weights: str | Path | None) -> Path:
+    """A file that is there; the zoo's are downloaded to ``checkpoints/`` if this checkout does not hold them."""
+    if weights is None:
+        raise ConfigError('weights: expected a file or a name in the zoo, found none; only names imply their weights')
+    path = Path(weights)
+    if path.suffix or path.is_file():
+        return path  # whether it is there, the one who reads it says
+    published = published_weights(read_catalogue(), str(weights))
+    return _in_checkout(published) or download(published, CHECKPOINTS)
+
+
+def _in_checkout(weights: WeightFile) -> Path | None:
+    path = REPOSITORY / weights.location
+    return path if '://' not in weights.location and is_intact(path, weights) else None

@@ -1,0 +1,47 @@
+"""Files of a prediction: probabilities, masks, regions and picture."""
+
+from __future__ import annotations
+
+import json
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..labels.io import write_json, write_result
+
+
+def frame_name(scene: str, token: str) -> str:
+    """Name of a frame's files: what others called it, without what could lead out of the folder."""
+    return re.sub(r'[^\w.-]', '_', f'{scene}_{token}' if scene else token).lstrip('.')[:180] or 'frame'
+
+
+def write_prediction(folder: Path, result: dict, scores: np.ndarray, threshold: float) -> None:
+    """Writes ``<name>.npz``, a ``<name>_<group>.png`` a label group, and ``<name>.json``.
+
+    Args:
+        folder: made if need be.
+        result: what goes into the JSON, with ``name`` and ``groups``.
+        scores: (groups, h, w) probabilities; the ``.npz`` has them as float16 ``probabilities``, with ``groups``.
+        threshold: of the masks, which are 255 where the probability reaches it and else 0.
+    """
+    content = BytesIO()
+    np.savez_compressed(content, probabilities=scores.astype(np.float16), groups=np.array(result['groups']))
+    write_result(folder / f'{result["name"]}.npz', content.getvalue())
+    for group, score in zip(result['groups'], scores, strict=True):
+        write_picture(folder / f'{result["name"]}_{group}.png', (score >= threshold).astype(np.uint8) * 255)
+    write_json(folder / f'{result["name"]}.json', result)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes a PNG, of (h, w) or (h, w, 3) uint8."""
+    content = BytesIO()
+    Image.fromarray(picture).save(content, 'PNG')
+    write_result(path, content.getvalue())
+
+
+def as_text(result: dict) -> str:
+    """A result in one line of JSON."""
+    return json.dumps(result, ensure_ascii=False)

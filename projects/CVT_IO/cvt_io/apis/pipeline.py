@@ -1,0 +1,35 @@
+"""The steps from a frame of a :class:`Source` to the model's input."""
+
+from __future__ import annotations
+
+from mmdet3d.registry import TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+
+from ..analysis.inputs import image_size
+
+#: What goes with a prediction: see :class:`Source`.
+META_KEYS = ('sample_token', 'scene_name', 'cameras', 'label', 'notes')
+
+
+def build_pipeline(cfg: Config, any_rig: bool) -> Compose:
+    """The config's test pipeline, without its label.
+
+    Args:
+        cfg: the config.
+        any_rig: whether the images may be of any size: then :class:`CVTIOFitImages` keeps their aspect.
+
+    Raises:
+        ConfigError: the pipeline has no ``CVTIOResizeCrop``.
+    """
+    size = image_size(cfg)
+    steps = []
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'] == 'CVTIOLoadBEVLabel':
+            continue
+        if step['type'] == 'CVTIOPackInputs':
+            step = dict(step, meta_keys=META_KEYS)
+        elif step['type'] == 'CVTIOResizeCrop' and any_rig:
+            step = dict(type='CVTIOFitImages', size=size)
+        steps.append(TRANSFORMS.build(step))
+    return Compose(steps)

@@ -1,0 +1,150 @@
+"""One frame of the attention explorer: pictures, maps and BEV as the page's script wants them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...analysis.attention_maps import AttentionMaps
+from ...geometry import BEVGrid
+from ...labels.classes import ROAD
+from ...labels.errors import DataError
+from ...labels.groups import LabelGroup
+
+PICTURE_WIDTH = 480  # pixels of a camera's picture
+BUDGET = 5_300_000  # bytes of a frame's maps; base64 makes 7.1 MB of them
+#: Of a BEV pixel, as the script knows them.
+NOTHING, ON_ROAD, LEFT_OUT, POSITIVE = range(4)
+
+
+def explorer_frame(
+    item: Mapping, info: Mapping, maps: AttentionMaps, group: LabelGroup, grid: BEVGrid, budget: int = BUDGET
+) -> dict[str, Any]:
+    """What the page holds of a frame.
+
+    Args:
+        item: what the data set's pipeline gives, with ``inputs`` and ``data_samples``; the label may be missing.
+        info: the frame's entry in the infos.
+        maps: of this frame alone (b = 1).
+        group: the label group of the first output.
+        grid: the BEV grid.
+        budget: bytes that the maps may take; above it, patches of the finest scales are merged, two by two.
+
+    Returns:
+        Plain containers. The maps are rows of bytes, each with the weight that 255 stands for; ``error`` is the
+        largest difference between a weight and what is read back.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    scales, errors, decode = [], [], None
+    if maps.decode_by_reader is not None:
+        latents = maps.decode_by_reader[0].flatten(2)  # m, P, g·Q
+        decode, error = quantise(latents)
+        errors.append(error)
+        budget -= latents.numel()
+    for feature_size, merged, reads in merge_patches([read[0] for read in maps.reads], budget):
+        rows, error = quantise(reads.transpose(0, 1).flatten(1, 2).flatten(2))  # m, g·Q, k·h·w
+        scales.append(dict(feature_size=feature_size, merged=merged, size=list(reads.shape[-2:]), **rows))
+        errors.append(error)
+    return dict(
+        scene=info['scene_name'],
+        token=info['sample_token'],
+        cameras=camera_pictures(info['images'], item['inputs']),
+        heads=maps.reads[0].shape[2],
+        grids=maps.reads[0].shape[1],
+        reader_size=list(maps.reader_size),
+        scales=scales,
+        decode=decode,
+        bev=bev_maps(item['data_samples'], maps, group, grid),
+        error=max(errors),
+    )
+
+
+def merge_patches(reads: Sequence[Tensor], budget: int) -> list[tuple[list[int], int, Tensor]]:
+    """Adds up blocks of 2×2 patches of the largest map, again and again, until all maps have few enough numbers.
+
+    Args:
+        reads: each (…, h, w).
+        budget: most numbers of all maps together.
+
+    Returns:
+        For each map its former (h, w), the side of a merged patch in former ones, and the map; sums stay.
+    """
+    found = [(list(read.shape[-2:]), 1, read) for read in reads]
+    while sum(read.numel() for *_, read in found) > budget:
+        largest = max(range(len(found)), key=lambda i: found[i][2].numel())
+        size, side, read = found[largest]
+        height, width = read.shape[-2:]
+        if height == width == 1:
+            break
+        padded = F.pad(read, (0, width % 2, 0, height % 2))
+        padded = padded.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))
+        found[largest] = size, 2 * side, padded.sum((-3, -1))
+    return found
+
+
+def quantise(rows: Tensor) -> tuple[dict[str, str], float]:
+    """Rows of weights (…, T) ≥ 0 → bytes.
+
+    Returns:
+        ``levels`` (uint8) and ``peaks`` (float32, one a row) in base64, where weight = level / 255 · peak; and the
+        largest error, which is at most the largest peak / 510 but for rounding.
+    """
+    weights = rows.float().cpu().numpy()
+    peaks = weights.max(-1, keepdims=True).astype('<f4')
+    levels = np.round(weights / np.maximum(peaks, np.finfo(np.float32).tiny) * 255).astype(np.uint8)
+    error = np.abs(levels * (peaks / 255) - weights).max()
+    return dict(levels=_base64(levels), peaks=_base64(peaks)), float(error)
+
+
+def camera_pictures(images: Sequence[Mapping], inputs: Mapping[str, Tensor]) -> list[dict[str, str]]:
+    """What the model sees of each camera, cut out of the original pictures, which are sharper: name and JPEG."""
+    height, width = inputs['imgs'].shape[-2:]
+    size = (PICTURE_WIDTH, round(PICTURE_WIDTH * height / width))
+    pictures = []
+    for image, intrinsics in zip(images, inputs['intrinsics'].double().numpy(), strict=True):
+        picture = cv2.imread(image['path'])
+        if picture is None:
+            raise DataError(f'{image["path"]}: expected an image, it cannot be read')
+        # The pipeline scales and shifts; so do the intrinsics.
+        seen = np.linalg.inv(intrinsics @ np.linalg.inv(image['intrinsics'])) @ [[0, width], [0, height], [1, 1]]
+        (left, right), (top, bottom) = np.round(seen[:2]).astype(int)
+        part = picture[max(top, 0) : bottom, max(left, 0) : right]
+        jpeg = cv2.imencode(
+            '.jpg', cv2.resize(part, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 88]
+        )
+        pictures.append(dict(name=image['camera'], picture='data:image/jpeg;base64,' + _base64(jpeg[1])))
+    return pictures
+
+
+def bev_maps(sample: Any, maps: AttentionMaps, group: LabelGroup, grid: BEVGrid) -> dict[str, Any]:
+    """Probability of the first output and, if there is a label, what each pixel is."""
+    probability = maps.logits[0, 0].float().sigmoid().cpu().numpy()
+    label, truth = sample.get('gt_bev'), None
+    if label is not None:
+        pixels = np.full(probability.shape, NOTHING, np.uint8)
+        pixels[(label.classes[list(ROAD)] != 0).any(0).numpy()] = ON_ROAD
+        target, keep = group.target(label.classes).numpy(), group.keep(label.visibility).numpy()
+        pixels[target] = POSITIVE
+        pixels[target & ~keep] = LEFT_OUT
+        truth = _base64(pixels)
+    return dict(
+        group=group.name,
+        size=list(grid.size),
+        metres=list(grid.metres),
+        ego=grid.pixels_from_ego[:2, 2].tolist(),
+        cells=list(maps.bev_size),
+        probability=_base64(np.round(probability * 255).astype(np.uint8)),
+        truth=truth,
+    )
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()

@@ -1,0 +1,114 @@
+'use strict';
+// Numbers: what a frame's bytes say, and how much of a thing each other thing reads. Nothing here draws.
+
+const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+/** Rows of weights: `levels` / 255 · the row's `peak`. */
+function unpackRows(packed) {
+  const levels = bytesOf(packed.levels);
+  const peaks = new Float32Array(bytesOf(packed.peaks).buffer);
+  return { levels, peaks, width: levels.length / peaks.length };
+}
+
+/** Adds `weight` times a row to `out`. */
+function addRow(rows, row, out, weight) {
+  const scale = (weight * rows.peaks[row]) / 255;
+  for (let i = 0, from = row * rows.width; i < rows.width; i++) out[i] += scale * rows.levels[from + i];
+}
+
+/** One head, or the mean of all: a Float32Array for each row of the head. */
+function rowsOfHead(rows, heads, head) {
+  const count = rows.peaks.length / heads;
+  const chosen = head === null ? [...Array(heads).keys()] : [head];
+  return Array.from({ length: count }, (_, row) => {
+    const out = new Float32Array(rows.width);
+    for (const one of chosen) addRow(rows, one * count + row, out, 1 / chosen.length);
+    return out;
+  });
+}
+
+/** The attention of one frame, for a choice of scale and heads. */
+class Maps {
+  constructor(frame) {
+    this.frame = frame;
+    this.cameras = frame.cameras.length;
+    this.readers = frame.grids * frame.reader_size[0] * frame.reader_size[1];
+    this.cells = frame.bev.cells[0] * frame.bev.cells[1];
+    this.scales = frame.scales.map((scale) => ({ ...scale, rows: unpackRows(scale) }));
+    this.decode = frame.decode && unpackRows(frame.decode);
+    this.choose(null, null, null);
+  }
+
+  /** Each is an index, or null for the mean. */
+  choose(scale, head, decodeHead) {
+    const { frame } = this;
+    const finest = this.scales.reduce((a, b) => (a.size[1] >= b.size[1] ? a : b));
+    const chosen = scale === null ? this.scales : [this.scales[scale]];
+    this.shown = scale === null ? finest : chosen[0];
+    const [height, width] = this.shown.size;
+    this.patches = height * width; // of a camera
+    const seen = this.patches * (this.cameras / frame.grids);
+    this.reads = Array.from({ length: this.readers }, () => new Float32Array(seen));
+    for (const part of chosen) {
+      const { to, share } = this.resample(part);
+      rowsOfHead(part.rows, frame.heads, head).forEach((row, reader) => {
+        const out = this.reads[reader];
+        const size = part.size[0] * part.size[1];
+        for (let i = 0; i < out.length; i++) {
+          const patch = i % this.patches;
+          out[i] += (row[Math.floor(i / this.patches) * size + to[patch]] * share[patch]) / chosen.length;
+        }
+      });
+    }
+    this.latents = this.decode && rowsOfHead(this.decode, frame.heads, decodeHead);
+  }
+
+  /** For each patch that is shown: the patch of another scale that it lies in, and its share of that. */
+  resample(part) {
+    const [height, width] = this.shown.size;
+    const to = new Uint32Array(height * width);
+    const counts = new Uint32Array(part.size[0] * part.size[1]);
+    for (let patch = 0; patch < to.length; patch++) {
+      const place = [Math.floor(patch / width), patch % width];
+      const [row, column] = [0, 1].map((axis) => {
+        const middle = ((place[axis] + 0.5) * this.shown.merged) / this.shown.feature_size[axis];
+        const index = Math.floor((middle * part.feature_size[axis]) / part.merged);
+        return Math.min(index, part.size[axis] - 1);
+      });
+      to[patch] = row * part.size[1] + column;
+      counts[to[patch]]++;
+    }
+    return { to, share: Float32Array.from(to, (index) => 1 / counts[index]) };
+  }
+
+  /** Where a reader's row begins among the patches of all cameras. */
+  offset(reader) {
+    const perGrid = this.readers / this.frame.grids;
+    return this.frame.grids > 1 ? Math.floor(reader / perGrid) * this.patches : 0;
+  }
+
+  /** What a selection reads or is read by: weights of all patches, latents and BEV cells. */
+  trace({ kind, index }) {
+    if (kind === 'patch') return this.readersOf(index);
+    const patches = new Float32Array(this.patches * this.cameras);
+    const add = (reader, weight) => {
+      const row = this.reads[reader];
+      for (let i = 0, at = this.offset(reader); i < row.length; i++) patches[at + i] += weight * row[i];
+    };
+    if (kind === 'latent') {
+      add(index, 1);
+      return { patches, latents: null, cells: Float32Array.from(this.latents, (row) => row[index]) };
+    }
+    const latents = this.latents && this.latents[index];
+    if (latents) latents.forEach((weight, reader) => add(reader, weight));
+    else add(index, 1);
+    return { patches, latents, cells: null };
+  }
+
+  readersOf(patch) {
+    const column = Float32Array.from(this.reads, (row, reader) => row[patch - this.offset(reader)] || 0);
+    if (!this.latents) return { patches: null, latents: null, cells: column };
+    const cells = Float32Array.from(this.latents, (row) => row.reduce((sum, weight, i) => sum + weight * column[i], 0));
+    return { patches: null, latents: column, cells };
+  }
+}

@@ -1,0 +1,120 @@
+"""A scene, frame by frame: predictions, panels, and the files that hold them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmdet3d.structures import Det3DDataSample
+from mmengine.dataset import pseudo_collate
+from PIL import Image
+
+from ..datasets import CVTIONuScenesDataset
+from ..labels.errors import DataError
+from ..labels.io import write_result
+from ..models import CVTIOSegmentor
+from .panels import View
+
+_NAMED = 5
+_CODEC = 'mp4v'  # MPEG-4 part 2, which OpenCV's wheels can write on every platform
+SUFFIXES = ('.mp4', '.gif')
+
+
+def scene_indices(dataset: CVTIONuScenesDataset, scene: str) -> list[int]:
+    """Indices of a scene's frames, by time.
+
+    Raises:
+        DataError: the data set has no such scene; names some that it has.
+    """
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    found = [index for index, info in enumerate(infos) if info['scene_name'] == scene]
+    if not found:
+        names = sorted({info['scene_name'] for info in infos})
+        some = ', '.join(names[:_NAMED]) + (f' … ({len(names)} in all)' if len(names) > _NAMED else '')
+        raise DataError(f'--scene {scene}: not in {dataset.ann_file}, which has {some or "no scenes"}')
+    return sorted(found, key=lambda index: infos[index]['timestamp'])
+
+
+@torch.inference_mode()
+def predict_frames(
+    model: CVTIOSegmentor, dataset: CVTIONuScenesDataset, indices: Iterable[int]
+) -> Iterator[tuple[dict, Det3DDataSample]]:
+    """Info and predicted sample of each frame, one after the other."""
+    model.eval()
+    for index in indices:
+        (sample,) = model.test_step(pseudo_collate([dataset[index]]))
+        yield dataset.get_data_info(index), sample
+
+
+def photo_views(info: dict) -> list[View]:
+    """A frame's cameras at the size in which they were taken."""
+    views = []
+    for image in info['images']:
+        try:
+            img = np.asarray(Image.open(image['path']).convert('RGB'))
+        except OSError as error:
+            raise DataError(f'{image["path"]}: cannot read image: {error}') from error
+        views.append(View(img, np.array(image['intrinsics']), np.array(image['cam_from_ego']), image['camera']))
+    return views
+
+
+def check_output(path: Path) -> None:
+    """Raises a ``DataError`` if frames cannot be written there: the suffix is of no known kind."""
+    if path.suffix and path.suffix.lower() not in SUFFIXES and not path.is_dir():
+        raise DataError(f'--out {path}: expected a name that ends in {" or ".join(SUFFIXES)}, or a folder')
+
+
+def write_frames(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Writes pictures as a video (.mp4), an animation (.gif), or numbered PNGs in a folder (any other name).
+
+    Args:
+        path: video, animation or folder.
+        frames: each (H, W, 3) uint8 RGB, all of one size.
+        fps: frames a second.
+
+    Raises:
+        DataError: OpenCV has no encoder for the video.
+    """
+    suffix = path.suffix.lower()
+    if suffix == '.mp4':
+        _write_video(path, frames, fps)
+    elif suffix == '.gif':
+        pictures = [Image.fromarray(frame).quantize(method=Image.Quantize.FASTOCTREE) for frame in frames]
+        content = BytesIO()
+        pictures[0].save(content, 'GIF', save_all=True, append_images=pictures[1:], duration=1000 / fps, loop=0)
+        write_result(path, content.getvalue())
+    else:
+        for number, frame in enumerate(frames):
+            write_picture(path / f'{number:04d}.png', frame)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB as PNG."""
+    content = BytesIO()
+    Image.fromarray(picture).save(content, 'PNG')
+    write_result(path, content.getvalue())
+
+
+def _write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Frames get an even height and width, as encoders want them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    writer = cv2.VideoWriter()
+    try:
+        for frame in frames:
+            height, width = (length // 2 * 2 for length in frame.shape[:2])
+            if not writer.isOpened() and not writer.open(
+                str(temporary), cv2.VideoWriter.fourcc(*_CODEC), fps, (width, height)
+            ):
+                raise DataError(f"{path}: this OpenCV has no encoder for '{_CODEC}' video; write a .gif or a folder")
+            writer.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
+        writer.release()
+        temporary.replace(path)
+    finally:
+        writer.release()
+        temporary.unlink(missing_ok=True)

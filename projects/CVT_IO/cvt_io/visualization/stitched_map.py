@@ -1,0 +1,170 @@
+"""One map of a scene: the predictions of its frames, laid over one another by the poses of the ego."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from mmdet3d.structures import Det3DDataSample
+from PIL import Image, ImageDraw
+
+from ..geometry import BEVGrid
+from ..labels.groups import LabelGroup
+from . import painter
+from .key import probability_bar
+
+_LONGEST = 1000  # pixels of a drawn map's longer side
+_SURE = 1e-4  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
+_KEY = 400  # pixels of the column right of the map
+
+
+class StitchedMap:
+    """Fuses BEV predictions in the world frame: in each cell the mean of the log-odds of all frames that reach it.
+
+    The mean, not the sum: frames half a second apart err alike, so that a sum would claim more than is known.
+    Row 0 is the largest world y, column 0 the smallest world x. What moves leaves a trail.
+
+    Args:
+        grid: of the predictions.
+        poses: world_from_ego (4, 4) of all frames that will be added; they set the map's extent.
+        metres_per_cell: of the map; None makes them as large as the grid's, or so small that the longer side has 1000.
+    """
+
+    def __init__(self, grid: BEVGrid, poses: Sequence[np.ndarray], metres_per_cell: float | None = None) -> None:
+        self.grid = grid
+        self.poses = [np.asarray(pose) for pose in poses]
+        height, width = grid.size
+        corners = np.array([[x - 0.5, y - 0.5, 1] for x in (0, width) for y in (0, height)])
+        ends = np.concatenate([corners @ self._world_from_bev(pose).T for pose in self.poses])[:, :2]
+        self.west, self.north = ends[:, 0].min(), ends[:, 1].max()
+        extent = np.ptp(ends, axis=0)
+        cells = (grid.metres[0] / height, grid.metres[1] / width)
+        self.metres_per_cell = metres_per_cell or min(*cells, extent.max() / _LONGEST)
+        columns, rows = np.ceil(extent / self.metres_per_cell - 1e-6).astype(int)
+        self.size = (int(rows), int(columns))
+        self._sum = np.zeros(self.size, np.float32)
+        self._frames = np.zeros(self.size, np.float32)
+        self.ground = painter.road_map(np.zeros(self.size, bool))
+        self.truth = np.zeros(self.size, bool)
+
+    def add(
+        self,
+        score: np.ndarray,
+        pose: np.ndarray,
+        ground: np.ndarray | None = None,
+        truth: np.ndarray | None = None,
+    ) -> None:
+        """Adds a frame.
+
+        Args:
+            score: (h, w) probabilities.
+            pose: its world_from_ego (4, 4).
+            ground: (h, w, 3) uint8 to lie below; later frames lie over earlier ones.
+            truth: (h, w) bool; ``truth`` of the map is what is true in any frame.
+        """
+        bev_from_map = np.linalg.inv(self._map_from_world() @ self._world_from_bev(np.asarray(pose)))
+        score = np.clip(score.astype(np.float32), _SURE, 1 - _SURE)
+        reached = self._warp(np.ones(self.grid.size, np.uint8), bev_from_map, cv2.INTER_NEAREST) > 0
+        log_odds = self._warp(np.log(score / (1 - score)), bev_from_map, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+        self._sum += np.where(reached, log_odds, 0)
+        self._frames += reached
+        if ground is not None:
+            self.ground[reached] = self._warp(ground, bev_from_map, cv2.INTER_NEAREST)[reached]
+        if truth is not None:
+            self.truth |= self._warp(truth.astype(np.uint8), bev_from_map, cv2.INTER_NEAREST) > 0
+
+    @property
+    def reached(self) -> np.ndarray:
+        """Cells (rows, columns) bool that some frame reaches."""
+        return self._frames > 0
+
+    @property
+    def probability(self) -> np.ndarray:
+        """(rows, columns) float32 in [0, 1]; 0 where no frame reaches."""
+        mean = self._sum / np.maximum(self._frames, 1)
+        return np.where(self.reached, 1 / (1 + np.exp(-mean)), 0).astype(np.float32)
+
+    def trajectory(self) -> np.ndarray:
+        """Cells (frames, 2) as (column, row) in which the ego stood."""
+        places = np.array([[*pose[:2, 3], 1] for pose in self.poses])
+        return (places @ self._map_from_world().T)[:, :2]
+
+    def _map_from_world(self) -> np.ndarray:
+        """(3, 3): world metres (x, y, 1) → map cells (column, row, 1), whole numbers at the cells' centres."""
+        scale = 1 / self.metres_per_cell
+        return np.array([[scale, 0, -self.west * scale - 0.5], [0, -scale, self.north * scale - 0.5], [0, 0, 1]])
+
+    def _world_from_bev(self, pose: np.ndarray) -> np.ndarray:
+        """(3, 3): cells of a frame's grid (column, row, 1) → world metres (x, y, 1)."""
+        return pose[np.ix_([0, 1, 3], [0, 1, 3])] @ self.grid.ego_from_pixels
+
+    def _warp(
+        self, bev: np.ndarray, bev_from_map: np.ndarray, interpolation: int, border: int = cv2.BORDER_CONSTANT
+    ) -> np.ndarray:
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(bev, bev_from_map[:2], self.size[::-1], flags=flags, borderMode=border)
+
+
+def add_sample(
+    stitched: StitchedMap, sample: Det3DDataSample, group: LabelGroup, channel: int, pose: np.ndarray
+) -> None:
+    """Adds a predicted frame: a label group's scores, and its map layers and truth if there are labels."""
+    ground = truth = None
+    if 'gt_bev' in sample:
+        classes = sample.gt_bev.classes.cpu()
+        ground, truth = painter.map_layers(classes.numpy()), group.target(classes).numpy()
+    stitched.add(sample.pred_bev.scores[channel].cpu().numpy(), pose, ground, truth)
+
+
+def draw_stitched(stitched: StitchedMap, title: str, threshold: float = 0.5) -> np.ndarray:
+    """The map with the truth's outline, the ego's way and a metric scale, and a key to its right.
+
+    Args:
+        stitched: with all frames added.
+        title: of the picture.
+        threshold: of the probability, for the outline.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    probability = stitched.probability
+    picture = painter.enlarge(painter.bev_prediction(probability, stitched.ground), _LONGEST)
+    picture[painter.enlarge((~stitched.reached).astype(np.uint8), _LONGEST) > 0] = 0
+    for mask, color, thickness in ((stitched.truth, painter.INK, 1), (probability >= threshold, painter.TRUTH, 2)):
+        painter.outline(picture, painter.enlarge(mask.astype(np.uint8), _LONGEST), color, thickness)
+    height, width = picture.shape[:2]
+    canvas = Image.new('RGB', (width + _KEY, max(height, 420) + painter.GAP), painter.BACKGROUND)
+    canvas.paste(Image.fromarray(picture), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    pixels = _LONGEST / max(stitched.size)
+    _draw_way(draw, (stitched.trajectory() + 0.5) * pixels)
+    metres = stitched.size[0] * stitched.metres_per_cell
+    painter.draw_scale(draw, 14, height - 16, pixels / stitched.metres_per_cell, metres)
+    left = width + 20
+    draw.text((left, 8), title, painter.INK, painter.font(26))
+    draw.text((left, 44), f'{len(stitched.poses)} frames, mean of the log-odds', painter.INK, painter.font())
+    y = probability_bar(canvas, (left, 88), _KEY - 48, threshold)
+    for text, color in (('truth of any frame: outline', painter.INK), ('way of the ego', painter.FALSE)):
+        draw.line([(left, y + 20), (left + 20, y + 20)], color, 3)
+        draw.text((left + 30, y + 10), text, painter.INK, painter.font())
+        y += 28
+    draw.text((left, y + 16), 'World frame: x to the right, y up.\nBlack: in no frame.', painter.INK, painter.font())
+    return np.asarray(canvas)
+
+
+def _draw_way(draw: ImageDraw.ImageDraw, points: np.ndarray) -> None:
+    """A line through the ego's places, a dot in each, a ring at the first and an arrow's head at the last."""
+    places = [tuple(point) for point in points]
+    draw.line(places, painter.FALSE, 3, joint='curve')
+    for x, y in places:
+        draw.ellipse([x - 4, y - 4, x + 4, y + 4], painter.FALSE, painter.BACKGROUND)
+    moved = np.flatnonzero(np.linalg.norm(points[-1] - points, axis=1) > 1)
+    x, y = places[0]
+    draw.ellipse([x - 8, y - 8, x + 8, y + 8], outline=painter.FALSE, width=3)
+    if len(moved):
+        ahead = points[-1] - points[moved[-1]]
+        ahead /= np.linalg.norm(ahead)
+        side = np.array([-ahead[1], ahead[0]])
+        corners = [points[-1] + 14 * ahead, points[-1] - 6 * ahead + 9 * side, points[-1] - 6 * ahead - 9 * side]
+        draw.polygon([tuple(corner) for corner in corners], painter.FALSE, painter.BACKGROUND)

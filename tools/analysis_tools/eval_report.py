@@ -1,0 +1,80 @@
+#!/usr/bin/env python
+"""Where a model is good: ``python tools/analysis_tools/eval_report.py configs/cvt.py CHECKPOINT --out report``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from mmengine.device import get_device
+from tqdm import tqdm
+
+from projects.CVT_IO.cvt_io.analysis.eval_report import DatasetStatistics, markdown, scores_as_data, write_report
+from projects.CVT_IO.cvt_io.analysis.machine import require_device
+from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
+from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.evaluation.breakdown import Breakdown
+from projects.CVT_IO.cvt_io.labels.classes import VEHICLE
+from projects.CVT_IO.cvt_io.labels.codec import decode_stored
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.visualization.scene import predict_frames
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(
+        description='Vehicles of the test set (per frame, by distance, by visibility), and IoU and recall by distance '
+        'and by visibility, as report.json, report.md and report.png.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the report')
+    parser.add_argument('--num', type=cli.positive_int, metavar='N', help='N frames, evenly spread; default all')
+    parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
+    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
+    cli.add_cfg_options(parser)
+    args = parser.parse_args()
+    if not 0 < args.score_thr < 1:
+        parser.error(f'--score-thr: expected a number between 0 and 1, got {args.score_thr}')
+    return args
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    device = require_device(args.device)
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = build_dataset(cfg, 'test_dataloader')
+    if not isinstance(dataset, CVTIONuScenesDataset):
+        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    if not dataset.with_labels:
+        raise DataError(f'{args.config}: test_dataloader.dataset.with_labels: expected True, found False')
+    dataset.full_init()
+    model = prepare_model(cfg, args.checkpoint, device)
+    statistics = DatasetStatistics(dataset.bev_grid)
+    breakdowns = [Breakdown(dataset.bev_grid, group, args.score_thr) for group in model.head.groups]
+    count = min(args.num or len(dataset), len(dataset))
+    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    for info, sample in tqdm(predict_frames(model, dataset, indices), total=count, unit='frame'):
+        path = Path(info['label'])
+        statistics.add(decode_stored(path.read_bytes(), dataset.bev_grid, path))
+        for breakdown, score in zip(breakdowns, sample.pred_bev.scores.cpu(), strict=True):
+            breakdown.add(score, sample.gt_bev.classes.cpu(), sample.gt_bev.visibility.cpu())
+    report = dict(
+        config=Path(args.config).stem,
+        checkpoint=Path(args.checkpoint).name,
+        threshold=args.score_thr,
+        dataset=statistics.as_data(),
+        groups={b.group.name: scores_as_data(b, set(b.group.classes) <= set(VEHICLE)) for b in breakdowns},
+    )
+    write_report(args.out, report, statistics)
+    print(markdown(report), end='')
+
+
+if __name__ == '__main__':
+    cli.run(main)

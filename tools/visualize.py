@@ -1,0 +1,103 @@
+"""Draws a scene: ``python tools/visualize.py configs/cvt_io_v2_2.py CHECKPOINT --scene scene-0003 --out scene.mp4``."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from mmengine.device import get_device
+from tqdm import tqdm
+
+from projects.CVT_IO.cvt_io.analysis.machine import require_device
+from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
+from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
+from projects.CVT_IO.cvt_io.visualization.panels import sample_panel
+from projects.CVT_IO.cvt_io.visualization.scene import (
+    check_output,
+    photo_views,
+    predict_frames,
+    scene_indices,
+    write_frames,
+    write_picture,
+)
+from projects.CVT_IO.cvt_io.visualization.stitched_map import StitchedMap, add_sample, draw_stitched
+
+KEY_FRAMES = 2.0  # a second, in nuScenes
+
+DESCRIPTION = """\
+Draw a scene: a panel a frame, as a video (.mp4), an animation (.gif) or pictures in a folder; and, with --stitched, one
+map of the whole scene, in which the predictions of all frames are fused."""
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--scene', required=True, metavar='NAME', help='for example scene-0003')
+    parser.add_argument('--out', type=Path, metavar='X', help='video X.mp4, animation X.gif, or folder of pictures')
+    parser.add_argument('--stitched', type=Path, metavar='MAP.png', help="write the scene's one map here")
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='val', help='default: %(default)s')
+    parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
+    parser.add_argument('--fps', type=float, default=KEY_FRAMES, help='frames a second (default: %(default)g)')
+    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
+    cli.add_cfg_options(parser)
+    args = parser.parse_args()
+    if args.out is None and args.stitched is None:
+        parser.error('one of --out, --stitched is needed')
+    if args.fps <= 0 or not 0 < args.score_thr < 1:
+        parser.error('expected --fps above 0 and --score-thr between 0 and 1')
+    return args
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    if args.out is not None:
+        check_output(args.out)
+    if args.stitched is not None and args.stitched.suffix.lower() != '.png':
+        raise DataError(f'--stitched {args.stitched}: expected a name that ends in .png')
+    device = require_device(args.device)
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = build_dataset(cfg, f'{args.split}_dataloader')
+    if not isinstance(dataset, CVTIONuScenesDataset):
+        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset.full_init()
+    indices = scene_indices(dataset, args.scene)
+    model = prepare_model(cfg, args.checkpoint, device)
+    stitched = StitchedMap(dataset.bev_grid, [dataset.get_data_info(index)['world_from_ego'] for index in indices])
+    panels = draw_panels(model, dataset, indices, stitched, args)
+    if args.out is not None:
+        write_frames(args.out, panels, args.fps)
+    for _ in panels:  # without --out, the frames still have to reach the stitched map
+        pass
+    if args.stitched is not None:
+        write_picture(args.stitched, draw_stitched(stitched, args.scene, args.score_thr))
+
+
+def draw_panels(
+    model: CVTIOSegmentor,
+    dataset: CVTIONuScenesDataset,
+    indices: list[int],
+    stitched: StitchedMap,
+    args: argparse.Namespace,
+) -> Iterator[np.ndarray]:
+    """Panel of each frame, which is added to the stitched map on the way."""
+    group = model.head.groups[0]
+    frames = tqdm(predict_frames(model, dataset, indices), total=len(indices), unit='frame')
+    for number, (info, sample) in enumerate(frames, 1):
+        add_sample(stitched, sample, group, 0, info['world_from_ego'])
+        note = f'frame {number} of {len(indices)}'
+        yield sample_panel(photo_views(info), sample, group, 0, dataset.bev_grid, args.score_thr, note)
+
+
+if __name__ == '__main__':
+    cli.run(main)
