@@ -22,10 +22,11 @@ from ..engine.weights import load_weights
 from ..geometry import BEVGrid
 from ..labels.errors import DataError
 from ..models import CVTIOSegmentor
+from ..visualization.scene import write_picture
 from .frames import FrameReader
 from .inputs import open_source
 from .model import find_model
-from .outputs import as_text, frame_name, write_picture, write_prediction
+from .outputs import as_text, frame_name, write_prediction
 from .picture import draw_prediction
 from .pipeline import build_pipeline
 from .regions import connected_regions

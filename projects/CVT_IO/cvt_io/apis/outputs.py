@@ -8,9 +8,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..labels.io import write_json, write_result
+from ..visualization.scene import write_picture
 
 
 def frame_name(scene: str, token: str) -> str:
@@ -33,13 +33,6 @@ def write_prediction(folder: Path, result: dict, scores: np.ndarray, threshold: 
     for group, score in zip(result['groups'], scores, strict=True):
         write_picture(folder / f'{result["name"]}_{group}.png', (score >= threshold).astype(np.uint8) * 255)
     write_json(folder / f'{result["name"]}.json', result)
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes a PNG, of (h, w) or (h, w, 3) uint8."""
-    content = BytesIO()
-    Image.fromarray(picture).save(content, 'PNG')
-    write_result(path, content.getvalue())
 
 
 def as_text(result: dict) -> str:

@@ -94,7 +94,7 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes (H, W, 3) uint8 RGB as PNG."""
+    """Writes (H, W) or (H, W, 3) uint8 RGB as PNG."""
     content = BytesIO()
     Image.fromarray(picture).save(content, 'PNG')
     write_result(path, content.getvalue())
