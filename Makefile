@@ -2,11 +2,11 @@
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format test demo bench clean distclean
+.PHONY: help env lint format test demo bench gallery clean distclean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench)'
+	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench, gallery)'
 
 env: ## make or update the environment in .venv
 	@bash tools/misc/setup_env.sh
@@ -33,6 +33,9 @@ demo: env ## toy world, a small model trained and tested on it, figures and pict
 
 bench: env ## speed and memory against plain ways of doing the same, as in docs/speed.md
 	$(PY) tools/analysis_tools/benchmark_targets.py $(ARGS)
+
+gallery: env ## the documents' pictures again, from the published toy weights
+	$(PY) tools/misc/gallery.py $(ARGS)
 
 clean: ## remove the tools' caches
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -297,7 +297,7 @@ def test_files_agree_on_pins(pins: Callable[[str], dict[str, str]]) -> None:
     assert f'readonly MMCV=mmcv=={runtime["mmcv"]}\n' in script
 
 
-@pytest.mark.parametrize('target', ['env', 'lint', 'format', 'test', 'demo'])
+@pytest.mark.parametrize('target', ['env', 'lint', 'format', 'test', 'demo', 'bench', 'gallery'])
 def test_make_targets_set_up_first(target: str) -> None:
     env = {
         name: value for name, value in os.environ.items() if not name.startswith('MAKE')

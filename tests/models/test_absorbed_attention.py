@@ -220,6 +220,14 @@ def test_cross_view_chooses(monkeypatch):
     assert len(used) == 1
 
 
+def test_the_skip_need_not_be_the_query():
+    view, rig = view_of(torch.float64, 32, 128, 4, 32), rig_of(surround_rig(1, 2), torch.float64)
+    args = random_grid(1, 1, 128, 2, 2), random_grid(1, 128, 2, 2, seed=1), random_grid(1, 2, 32, *SIZE, seed=2), rig
+    with plain_forward():
+        expected = view(*args)
+    assert error(view(*args), expected) < 1e-10
+
+
 def test_parts_are_those_of_the_layers():
     block, tokens = CrossAttention(16, 2, 4), ImageTokens(6, 16)
     assert [type(part) for part in block.to_k] == [nn.LayerNorm, nn.Linear]

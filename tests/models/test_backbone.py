@@ -9,6 +9,8 @@ from mmengine.model.utils import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from projects.CVT_IO.cvt_io.models import CVTIOEfficientNet
+from projects.CVT_IO.cvt_io.models.backbone import ChannelsLastMean
+from projects.CVT_IO.cvt_io.models.layers.norm_swish import ConvNormSwish
 from tests.models.cases import error, random_grid, random_weights
 
 # Names of efficientnet_pytorch → of mmdet, which the project keeps.
@@ -288,3 +290,44 @@ def test_image_by_image_is_the_same_as_the_batch(with_cp):
 def test_no_images():
     backbone = CVTIOEfficientNet('b0', (0, 3)).eval()
     assert [tuple(f.shape) for f in backbone(torch.empty(0, 3, 32, 48))] == [(0, 16, 16, 24), (0, 40, 4, 6)]
+
+
+def test_lean_layers():
+    """One swish after the stem and after each expansion and depthwise convolution; one mean in each block."""
+    backbone = CVTIOEfficientNet('b0', (2,))
+    kinds = [type(module) for module in backbone.modules()]
+    assert kinds.count(ConvNormSwish) == 1 + 1 + 2 + 2  # b0's first block does not expand
+    assert kinds.count(ChannelsLastMean) == 3
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_channels_last(training):
+    """Throughout, and so are the gradients that the mean sends back."""
+    backbone = CVTIOEfficientNet('b0', (0, 3)).train(training)
+    outputs = backbone(random_grid(2, 3, 32, 48).float())
+    assert all(f.is_contiguous(memory_format=torch.channels_last) for f in outputs)
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_mean_of_many(dtype, training):
+    """6,400 times 16 is more than float16 can hold."""
+    mean = ChannelsLastMean().train(training)
+    assert torch.equal(mean(torch.full((2, 3, 80, 80), 16, dtype=dtype)), torch.full((2, 3, 1, 1), 16, dtype=dtype))
+    x = random_grid(2, 3, 8, 9)
+    assert error(mean(x), x.mean((2, 3), keepdim=True)) < 1e-12
+
+
+@torch.no_grad()
+def test_a_compiled_graph_holds_the_batch():
+    """It does not grow with the number of images."""
+    backbone, sizes = CVTIOEfficientNet('b0', (0,)).eval(), []
+
+    def note(graph: torch.fx.GraphModule, _: object) -> object:
+        sizes.append(len(graph.graph.nodes))
+        return graph.forward
+
+    for count in (1, 3):
+        torch._dynamo.reset()
+        torch.compile(backbone, backend=note, fullgraph=True, dynamic=False)(random_grid(count, 3, 32, 32).float())
+    assert sizes[0] == sizes[1]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from projects.CVT_IO.cvt_io.models.layers import plain_forward
 from projects.CVT_IO.cvt_io.models.layers.plain import is_plain
@@ -43,3 +44,10 @@ def test_padding_the_kernel_is_padding_the_image(kernel, stride, size, static_si
     gradients = [torch.autograd.grad(out.square().sum(), [x, conv.weight]) for out in (fast, plain)]
     for one, other in zip(*gradients, strict=True):
         assert error(one, other) < 1e-12
+
+
+def test_the_plain_kernel_is_counted_without_padding():
+    conv, x = SamePadConv2d(1, 1, 3, 2), random_grid(1, 1, 8, 8).float()  # pads 0 and 1
+    with plain_forward(), FlopCounterMode(display=False) as counter:
+        conv(x)
+    assert counter.get_total_flops() == 2 * 4 * 4 * 3 * 3

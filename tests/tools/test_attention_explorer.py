@@ -224,6 +224,24 @@ def test_keyboard_touch_and_pointer(browser, made):
 
 
 @needs_browser
+def test_links_to_a_selection(browser, made):
+    page, _ = made('v2')
+    browser.open(page)
+    for link, expected in [
+        ('#cell=3', dict(kind='cell', index=3)),
+        ('#latent=2', dict(kind='latent', index=2)),
+        ('#patch=7', dict(kind='patch', index=7)),
+        # None of these is there.
+        (f'#cell={math.prod(CELLS)}', dict(kind='patch', index=7)),
+        ('#cell=-1', dict(kind='patch', index=7)),
+        ('#<b>=1', dict(kind='patch', index=7)),
+    ]:
+        browser.evaluate(f'location.hash = {link!r}; new Promise((done) => setTimeout(done, 100))')
+        assert browser.evaluate('explorer.selected') == expected
+    assert browser.errors == []
+
+
+@needs_browser
 def test_dark_light_narrow_and_hostile_names(browser, made, tmp_path):
     page, _ = made('v2')
     colors = set()

@@ -30,7 +30,16 @@ const explorer = {
     });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.draw());
     new ResizeObserver(() => this.draw()).observe(document.querySelector('main'));
+    addEventListener('hashchange', () => this.follow(location.hash));
     this.open(data.frames[0]);
+    this.follow(location.hash);
+  },
+
+  /** A link to a selection ends in #cell=103, #latent=7 or #patch=40. */
+  follow(hash) {
+    const [, kind, index] = /^#(cell|latent|patch)=(\d{1,9})$/.exec(hash) ?? [];
+    const item = { kind, index: Number(index) };
+    if (this.views.some((view) => this.within(view, item) !== null)) this.select(item);
   },
 
   open(frame) {

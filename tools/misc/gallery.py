@@ -1,0 +1,95 @@
+#!/usr/bin/env python
+"""Makes the documents' pictures again, by the tools that they show, from the published toy weights."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from PIL import Image
+
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.labels.io import write_result
+
+REPO = Path(__file__).resolve().parents[2]
+CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
+WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
+#: A daylight scene of the toy world's validation split and a frame of it; the explorer's frame and its cell.
+SCENE, FRAME = 'scene-0554', 3
+EXPLORED, CELL = '72882285', 103
+PICTURES = ('panel', 'explorer', 'cost')
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(description=__doc__ + ' The toy world of docs/toy_models.md has to be there.')
+    parser.add_argument('--only', nargs='+', choices=PICTURES, default=PICTURES, help='some of them')
+    parser.add_argument(
+        '--out', type=Path, default=REPO / 'docs/images', metavar='DIR', help='folder (default: docs/images)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    makers = {'panel': make_panel, 'explorer': make_explorer, 'cost': make_cost}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in args.only:
+            makers[name](Path(folder), args.out)
+
+
+def make_panel(work: Path, out: Path) -> None:
+    """A frame's panel, and the scene as a map."""
+    require_data(load_config(str(CONFIG)), 'test_dataloader')
+    run(
+        'tools/visualize.py', CONFIG, WEIGHTS, '--scene', SCENE, '--out', work / 'scene', '--stitched', work / 'map.png'
+    )
+    keep(sorted((work / 'scene').glob('*.png'))[FRAME], out / 'panel.png')
+    keep(work / 'map.png', out / 'stitched.png')
+
+
+def make_explorer(work: Path, out: Path) -> None:
+    """The attention explorer as a browser shows it, with a BEV cell chosen."""
+    require_data(load_config(str(CONFIG)), 'test_dataloader')
+    browser = shutil.which('chromium') or shutil.which('google-chrome')
+    if browser is None:
+        raise DataError('expected Chromium on the path, for a picture of the explorer, and found none')
+    run('tools/attention_explorer.py', CONFIG, WEIGHTS, '--frames', EXPLORED, '--out', work / 'page.html')
+    flags = ['--headless', '--no-sandbox', '--hide-scrollbars', '--force-dark-mode', '--virtual-time-budget=5000']
+    flags += [f'--user-data-dir={work}/profile', '--window-size=1400,1010', f'--screenshot={work}/explorer.png']
+    subprocess.run([browser, *flags, f'file://{work}/page.html#cell={CELL}'], check=True, stderr=subprocess.DEVNULL)
+    keep(work / 'explorer.png', out / 'explorer.png')
+
+
+def make_cost(work: Path, out: Path) -> None:
+    """How cost grows; takes minutes."""
+    run('tools/analysis_tools/scaling.py', '--fuse-conv-bn', '--out', work / 'x.md', '--plot', out / 'scaling.png')
+
+
+def run(tool: str, *words: object) -> None:
+    """Runs a tool of the repository from its root."""
+    subprocess.run([sys.executable, REPO / tool, *map(str, words)], cwd=REPO, check=True)
+
+
+def keep(path: Path, final: Path) -> None:
+    """Keeps a picture in 256 colours, a quarter of its size."""
+    content = BytesIO()
+    picture = Image.open(path).convert('RGB').quantize(256, Image.Quantize.FASTOCTREE)
+    picture.save(content, 'PNG', optimize=True)
+    write_result(final, content.getvalue())
+    print(f'{final}: {len(content.getvalue()) / 1024:.0f} KiB')
+
+
+if __name__ == '__main__':
+    cli.run(main)
