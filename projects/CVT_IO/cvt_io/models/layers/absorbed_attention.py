@@ -4,7 +4,7 @@ A token's key is a linear map of few numbers, its feature's C channels and 8 of 
 projected by another linear map. Few queries take both maps upon themselves: a query, mapped back, meets the few numbers
 of each token at once, and the values' maps follow after the mixing, which is linear as well. Per token this costs about
 2·m·Q·C multiply-accumulates in place of 2·C·d + 2·d² + 2·Q·d, and no d-wide token is ever in memory. The outcome is the
-same but for rounding.
+same but for rounding. The layers' parameters are used and their own ``forward`` is not, so hooks on them see nothing.
 
 Shapes: b batch, n cameras, m heads of c channels, Q queries, K tokens a camera, C feature channels, d token channels.
 """

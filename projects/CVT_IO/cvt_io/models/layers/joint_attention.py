@@ -42,7 +42,7 @@ def merge_cameras(x: Tensor) -> Tensor:
 
 def _shares(query: Tensor, key: Tensor) -> Tensor:
     """Shares of each camera's keys, (b, n, m, Q, K); for a query they sum to 1 over n and K."""
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     shares = scores.permute(0, 2, 3, 1, 4).flatten(3).softmax(-1)  # b m Q n·K
     return shares.unflatten(-1, (query.shape[1], -1)).permute(0, 3, 1, 2, 4)
 
@@ -51,7 +51,7 @@ def _camera_by_camera(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """What :class:`_BlockAttention` does, in operators that every device and runtime has."""
     outputs, log_sums = [], []
     for q, k, v in zip(query.unbind(1), key.unbind(1), value.unbind(1), strict=True):
-        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # b m Q K
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # b m Q K
         log_sums.append(scores.logsumexp(-1, keepdim=True))
         outputs.append((scores - log_sums[-1]).exp() @ v)
     return (torch.stack(outputs) * torch.stack(log_sums).softmax(0)).sum(0).to(query.dtype)

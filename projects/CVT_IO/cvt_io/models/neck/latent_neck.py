@@ -66,4 +66,4 @@ class CVTIOLatentNeck(nn.Module):
             features = [feature.flatten(0, 1)[:, None] for feature in features]
             readers, items = rig.per_camera(), batch * cameras
         latents = self.process(self.encode(self.latent_array(items), features, readers))
-        return self.decode(latents.unflatten(0, (batch, -1)), rig)
+        return self.decode(latents.unflatten(0, (batch, items // batch if batch else 1)), rig)
