@@ -8,7 +8,6 @@ from pathlib import Path
 # The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
 from mmengine.device import get_device
 from tqdm import tqdm
 
@@ -58,9 +57,8 @@ def main() -> None:
     model = prepare_model(cfg, args.checkpoint, device)
     statistics = DatasetStatistics(dataset.bev_grid)
     breakdowns = [Breakdown(dataset.bev_grid, group, args.score_thr) for group in model.head.groups]
-    count = min(args.num or len(dataset), len(dataset))
-    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
-    for info, sample in tqdm(predict_frames(model, dataset, indices), total=count, unit='frame'):
+    indices = dataset.spread(args.num)
+    for info, sample in tqdm(predict_frames(model, dataset, indices), total=len(indices), unit='frame'):
         path = Path(info['label'])
         statistics.add(decode_stored(path.read_bytes(), dataset.bev_grid, path))
         for breakdown, score in zip(breakdowns, sample.pred_bev.scores.cpu(), strict=True):

@@ -2,25 +2,22 @@
 
 import argparse
 import sys
-from io import BytesIO
 from pathlib import Path
 
 # The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
 from mmengine.runner import set_random_seed
 from mmengine.visualization import Visualizer
-from PIL import Image
 from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
 from projects.CVT_IO.cvt_io.labels.errors import DataError
-from projects.CVT_IO.cvt_io.labels.io import write_atomic
 from projects.CVT_IO.cvt_io.labels.tables import Annotation, NuScenesTables, splits_of
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
+from projects.CVT_IO.cvt_io.visualization.scene import write_picture
 
 DESCRIPTION = """\
 Draw frames of a data set as its pipeline gives them to the model, augmentations included: the cameras with the
@@ -57,8 +54,7 @@ def choose(dataset: CVTIONuScenesDataset, num: int | None, frames: list[str] | N
                 raise DataError(f'--frames: no sample {start} in {dataset.ann_file}')
             chosen += found
         return chosen
-    count = len(dataset) if num is None else min(num, len(dataset))
-    return np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    return dataset.spread(num)
 
 
 def read_annotations(dataset: CVTIONuScenesDataset) -> dict[str, tuple[Annotation, ...]]:
@@ -99,9 +95,7 @@ def main() -> None:
         picture = dataset_panel(dataset[index], info, dataset.bev_grid, annotations.get(token, ()), note)
         name = f'{info["scene_name"]}_{token}.png'
         if args.output_dir is not None:
-            file = BytesIO()
-            Image.fromarray(picture).save(file, 'PNG')
-            write_atomic(args.output_dir / name, file.getvalue())
+            write_picture(args.output_dir / name, picture)
         if show:
             visualizer.show(picture, win_name=name, wait_time=args.show_interval)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 
@@ -97,6 +98,11 @@ class CVTIONuScenesDataset(BaseDataset):
                 raise DataError(f'{self.ann_file}: sample {info["sample_token"]} has no label; set with_labels=False')
             info['label'] = str(self._label_dir / info['label'])
         return info
+
+    def spread(self, count: int | None = None) -> list[int]:
+        """Indices of so many frames at equal distances, the first and the last among them; ``None`` for all."""
+        count = len(self) if count is None else min(count, len(self))
+        return np.linspace(0, len(self) - 1, count).round().astype(int).tolist()
 
     def get_data_info(self, idx: int) -> dict:
         """Info of a frame, and the ``bev_grid`` of its label."""
