@@ -2,11 +2,11 @@
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help env lint format test demo bench gallery clean distclean
+.PHONY: help env lint format test demo bench torture gallery clean distclean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench, gallery)'
+	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench, torture, gallery)'
 
 env: ## make or update the environment in .venv
 	@bash tools/misc/setup_env.sh
@@ -33,6 +33,9 @@ demo: env ## toy world, a small model trained and tested on it, figures and pict
 
 bench: env ## speed and memory against plain ways of doing the same, as in docs/speed.md
 	$(PY) tools/analysis_tools/benchmark_targets.py $(ARGS)
+
+torture: env ## kills, bad data, malice and long runs at full length, as in docs/reliability.md
+	OMP_NUM_THREADS=1 $(PY) tools/misc/torture.py $(ARGS)
 
 gallery: env ## the documents' pictures again, from the published toy weights
 	$(PY) tools/misc/gallery.py $(ARGS)
