@@ -21,12 +21,12 @@ format: env ## apply the code style
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# Two threads on every machine: sums in one order, and the two cores of a small CI machine used.
-test: export OMP_NUM_THREADS = 2
+# Two processes of one thread on every machine: sums in one order, and the two cores of a small CI machine used.
+test: export OMP_NUM_THREADS = 1
 test: export PYTHONHASHSEED = 0
 test: export MPLBACKEND = Agg
 test: env ## all tests
-	$(PY) -m pytest -q $(ARGS)
+	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 demo: env ## toy world, a small model trained and tested on it, figures and pictures
 	$(PY) tools/misc/toy_demo.py $(ARGS)

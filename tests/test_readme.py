@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import re
+import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -60,10 +63,21 @@ def commands(block: str, console: bool) -> list[list[str]]:
 
 
 @functools.cache
-def help_text(*command: str) -> str:
-    """What a tool prints for ``--help``; empty when that fails."""
-    result = subprocess.run([*command, '--help'], cwd=ROOT, text=True, capture_output=True, timeout=120)
-    return result.stdout if result.returncode == 0 else ''
+def help_text(script: Path, *words: str) -> str:
+    """What a tool prints for ``--help``; empty when that fails. In this process, as each one imports for seconds."""
+    printed = io.StringIO()
+    with (
+        mock.patch.object(sys, 'argv', [str(script), *words, '--help']),
+        mock.patch.object(sys, 'path', [*sys.path]),
+        contextlib.redirect_stdout(printed),
+    ):
+        try:
+            runpy.run_path(str(script), run_name='__main__')
+        except SystemExit as end:
+            return printed.getvalue() if end.code in (0, None) else ''
+        except Exception:  # whatever a broken script raises
+            return ''
+    return printed.getvalue()
 
 
 def make_targets(root: Path) -> set[str]:
@@ -85,12 +99,12 @@ def missing_path(text: str, root: Path) -> str | None:
 def unknown_options(script: str, arguments: list[str], root: Path) -> list[str]:
     """Options among the arguments that the script's help does not list."""
     options = [word.split('=')[0] for word in arguments if re.match(r'^--?[a-zA-Z]', word)]
-    text = help_text(sys.executable, str(root / script))
+    text = help_text(root / script)
     if not text:
         return [f'{script} --help fails']
     choices = {name for group in re.findall(r'\{([\w,-]+)\}', text) for name in group.split(',')}
     if arguments and arguments[0] in choices:
-        text += help_text(sys.executable, str(root / script), arguments[0])
+        text += help_text(root / script, arguments[0])
     elif arguments and not arguments[0].startswith('-') and re.search(r'usage:.*\{[\w,-]+\} \.\.\.', text, re.DOTALL):
         return [f'{script} {arguments[0]}']
     return [f'{script} {option}' for option in options if not re.search(rf'(?<![\w-]){option}(?![\w-])', text)]
