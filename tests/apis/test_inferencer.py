@@ -17,6 +17,7 @@ from projects.CVT_IO.cvt_io.engine.config import build_dataset, build_model, loa
 from projects.CVT_IO.cvt_io.engine.weights import load_weights
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.visualization import painter
+from projects.CVT_IO.cvt_io.visualization.panels import WIDTH
 from tests.apis.toy_inputs import infos, mmdet3d_info, mmdet3d_pickle, rig_json, split_of
 from tests.tiny import REPO, TOY_CONFIG
 
@@ -137,6 +138,18 @@ def test_models(toy_root, frame, inferencer, tmp_path):
         np.testing.assert_array_equal(scores(other, rig), expected)
 
 
+@pytest.mark.parametrize('model', [str(TOY_CONFIG), Config.fromfile(TOY_CONFIG)])
+def test_options_reach_every_data_set(model, toy_root, frame):
+    """A config has copies of ``data_root`` by the time that it is one."""
+    moved = CVTIOInferencer(model, WEIGHTS, 'cpu', cfg_options={'data_root': str(toy_root)})
+    split = split_of(toy_root).stem.rpartition('_')[2]
+    (prediction,) = moved(split, frames=[frame['sample_token']])['predictions']
+    assert prediction['sample_token'] == frame['sample_token']
+    with pytest.raises(DataError, match='options: ') as error:
+        CVTIOInferencer(model, WEIGHTS, 'cpu', cfg_options={'model.type.a': 1})
+    assert '\n' not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ('model', 'weights', 'device', 'message'),
     [
@@ -157,9 +170,106 @@ def test_bad_models(model, weights, device, message):
     assert '\n' not in str(error.value)
 
 
-def test_bad_settings(inferencer, monkeypatch):
-    monkeypatch.delenv('DISPLAY', raising=False)
-    with pytest.raises(DataError, match='score_thr: expected a probability'):
-        inferencer('val', score_thr=2.0)
-    with pytest.raises(DataError, match='show: no display'):
-        inferencer('val', show=True)
+@pytest.mark.parametrize(
+    ('inputs', 'settings', 'message'),
+    [
+        ('val', dict(score_thr=2.0), 'score_thr: expected a probability'),
+        ('val', dict(batch_size=0), 'batch_size: expected a number of frames from 1 on, found 0'),
+        ([], {}, 'inputs: expected at least one, found none'),
+    ],
+)
+def test_bad_settings(inferencer, inputs, settings, message):
+    with pytest.raises(DataError, match=message):
+        inferencer(inputs, **settings)
+
+
+def test_a_split_that_the_config_has_not(toy_root, inferencer, monkeypatch):
+    """It is not answered with another split."""
+    monkeypatch.setitem(inferencer.cfg, 'val_dataloader', None)
+    with pytest.raises(DataError, match='expected a val_dataloader, as val was asked for'):
+        inferencer('val')
+
+
+def test_windows(tmp_path, inferencer, frame, monkeypatch):
+    """One picture each, the one that is returned; without a display or a toolkit it is said before anything is done."""
+    rig, shown = rig_json(frame, tmp_path / 'rig.json'), []
+    monkeypatch.setattr('matplotlib.pyplot.get_backend', lambda: 'agg')
+    with pytest.raises(DataError, match='show: no display, or no toolkit for windows'):
+        inferencer(rig, show=True)
+    monkeypatch.setattr('matplotlib.pyplot.get_backend', lambda: 'TkAgg')
+    monkeypatch.setattr(inferencer.visualizer, 'show', lambda *args, **kwargs: shown.append((*args, kwargs)))
+    (picture,) = inferencer(rig, show=True, wait_time=0.5, return_vis=True)['visualization']
+    ((window, settings),) = shown
+    np.testing.assert_array_equal(window, picture)
+    assert settings == dict(win_name='drive_first.png', wait_time=0.5)
+
+
+def test_pictures_are_as_sharp_as_the_files(tmp_path, inferencer, frame):
+    """A front camera of twice the panel's width: half its size, less what is above the model's 48 rows of 112.
+
+    Pixels that are doubled and halved again with a triangle of ±2: 1/8, 3/4 and 1/8 of three neighbours.
+    """
+    root, front = tmp_path / 'rig', frame['images'][1]
+    rig = json.loads(rig_json(frame | {'images': [front]}, root / 'rig.json').read_text())
+    height = WIDTH * 9 // 16
+    photo = np.random.default_rng(0).integers(0, 256, (height, WIDTH, 3), dtype=np.uint8)
+    cv2.imwrite(str(root / 'large.png'), cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+    rig['frames'][0]['images'] = {front['camera']: 'large.png'}
+    (root / 'rig.json').write_text(json.dumps(rig))
+    (picture,) = inferencer(root / 'rig.json', return_vis=True, score_thr=1.0)['visualization']
+    rows = round(WIDTH * 48 / 112)
+    top = painter.GAP + painter.LINE
+    found = picture[top + 40 : top + rows, painter.GAP : painter.GAP + WIDTH].astype(int)
+    weights = np.array([0.125, 0.75, 0.125])
+    expected = cv2.sepFilter2D(photo, cv2.CV_64F, weights, weights)[height - rows + 40 :, :, ::-1]
+    np.testing.assert_allclose(found[:-1, 1:-1], expected[:-1, 1:-1], atol=2)
+
+
+def test_what_is_broken_beside_the_images(tmp_path, toy_root, inferencer):
+    """A label that is cut short is a broken frame, whether or not pictures are wanted."""
+    split = split_of(toy_root)
+    info = json.loads(split.read_text())['data_list'][0]
+    shutil.copytree(toy_root, tmp_path / 'world', ignore=shutil.ignore_patterns('v1.0-*'))
+    label = next((tmp_path / 'world').rglob(f'48x48*/{info["label"]}'))
+    label.write_bytes(label.read_bytes()[:50])
+    for wanted in (True, False):
+        found = inferencer(tmp_path / 'world' / split.name, skip_broken=True, return_vis=wanted)['predictions']
+        assert info['sample_token'] not in {prediction['sample_token'] for prediction in found}
+        assert len(inferencer.skipped) == 1 and str(label) in inferencer.skipped[0]
+
+
+def test_colours_of_a_rig(tmp_path, inferencer, frame):
+    """Greyscale images, palettes and PNGs with alpha are what they look like."""
+    front = frame['images'][1]
+    rig = rig_json(frame | {'images': [front]}, tmp_path / 'rig.json')
+    path = tmp_path / f'{front["camera"]}.jpg'
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    found = []
+    for img in (grey, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA)):
+        path.write_bytes(cv2.imencode('.png', img)[1].tobytes())
+        found.append(scores(inferencer, rig))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_names_of_strangers(tmp_path, inferencer, frame, capsys):
+    """Long ones in a script of three bytes a letter, and half a letter, which no encoding can write."""
+    rig = json.loads(rig_json(frame, tmp_path / 'rig.json').read_text())
+    rig['frames'] = [dict(rig['frames'][0], token='道' * 150), dict(rig['frames'][0], token='a\ud800\n')]
+    (tmp_path / 'rig.json').write_text(json.dumps(rig))
+    names = [p['name'] for p in inferencer(tmp_path / 'rig.json', out_dir=tmp_path, print_result=True)['predictions']]
+    assert {path.stem for path in (tmp_path / 'vis').iterdir()} == {*names}
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)['sample_token'] for line in lines] == ['道' * 150, 'a\ud800\n']
+
+
+def test_a_scene_that_is_no_name(tmp_path, toy_root, inferencer):
+    """It is not in the way of other frames, and is named when its turn comes."""
+    content = json.loads(split_of(toy_root).read_text())
+    content['data_list'][0]['scene_name'] = ['a', {}]
+    path = tmp_path / 'cvt_io_infos_val.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match='no frames of scene scene-9999, found '):
+        inferencer(path, scene='scene-9999')
+    with pytest.raises(DataError, match='scene_name: expected a name'):
+        inferencer(path, image_root=toy_root)

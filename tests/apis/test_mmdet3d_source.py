@@ -152,6 +152,7 @@ def broken(entry: dict, *keys: str, value: object = None) -> dict:
         (['images', 'CAM_BACK', 'lidar2cam'], None, r'images.CAM_BACK.lidar2cam: expected 4×4'),
         (['images', 'CAM_BACK', 'cam2img'], [[0.0] * 3] * 3, r'cam2img: expected positive focal lengths'),
         (['images', 'CAM_BACK', 'img_path'], '../../etc/passwd', 'img_path: no such file as'),
+        (['images', 'CAM_BACK', 'img_path'], 'a' * 5000, 'img_path: no such file as'),
     ],
 )
 def test_broken_entries_are_named(tmp_path, toy_root, frame, keys, value, message):
@@ -161,9 +162,13 @@ def test_broken_entries_are_named(tmp_path, toy_root, frame, keys, value, messag
     assert f'{path}: sample {frame["sample_token"]}' in str(error.value) and '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('content', [b'', b'\x80\x04}', pickle.dumps([1, 2]), pickle.dumps({'infos': []})])
+@pytest.mark.parametrize(
+    'content', [b'', b'\x80\x04}', pickle.dumps([1, 2]), pickle.dumps({'infos': []}), pickle.dumps({'data_list': []})]
+)
 def test_other_pickles(tmp_path, content):
     path = tmp_path / 'a.pkl'
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r'unreadable pickle|expected a dict with a data_list'):
+    with pytest.raises(
+        DataError, match=r'unreadable pickle|expected a dict with a data_list|expected at least one frame'
+    ):
         mmdet3d_source(path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from projects.CVT_IO.cvt_io.apis.outputs import frame_name
 from projects.CVT_IO.cvt_io.apis.regions import connected_regions
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.visualization.scene import frame_name
 
 
 def test_by_hand():

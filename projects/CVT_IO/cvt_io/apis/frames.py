@@ -10,7 +10,7 @@ from mmengine.dataset import Compose
 from tqdm import tqdm
 
 from ..labels.errors import DataError
-from .outputs import frame_name
+from ..visualization.scene import frame_name
 from .source import Source
 
 
@@ -62,7 +62,6 @@ class FrameReader:
 
     def _read(self, source: Source, raw: Any) -> dict:
         frame = dict(notes=[]) | source.parse(raw)
-        frame['cameras'] = [image['camera'] for image in frame['images']]
         name = frame_name(frame['scene_name'], frame['sample_token'])
         if name in self._names:
             raise DataError(f'frame {frame["sample_token"]}: expected a name of its own, found {name} a second time')

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from matplotlib import pyplot as plt
 from mmdet3d.registry import INFERENCERS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config, ConfigDict
@@ -22,11 +22,11 @@ from ..engine.weights import load_weights
 from ..geometry import BEVGrid
 from ..labels.errors import DataError
 from ..models import CVTIOSegmentor
-from ..visualization.scene import write_picture
+from ..visualization.scene import frame_name, write_picture
 from .frames import FrameReader
 from .inputs import open_source
 from .model import find_model
-from .outputs import as_text, frame_name, write_prediction
+from .outputs import as_text, write_prediction
 from .picture import draw_prediction
 from .pipeline import build_pipeline
 from .regions import connected_regions
@@ -42,7 +42,7 @@ class CVTIOInferencer(BaseInferencer):
         device: ``cpu``, ``cuda``, ``cuda:1`` …; by default a GPU if there is one.
         scope: mmengine's.
         show_progress: whether a bar is shown on stderr, if it is a terminal and there is more than one frame.
-        cfg_options: overrides of the config, ``{'a.b': value}``.
+        cfg_options: overrides of the config, ``{'a.b': value}``; ``data_root`` moves every data set.
 
     Raises:
         DataError: there is no such model, file or device, or the weights are another model's.
@@ -71,7 +71,7 @@ class CVTIOInferencer(BaseInferencer):
         try:
             self.grid = BEVGrid.from_dict(cfg.test_dataloader.dataset.bev_grid)
         except (AttributeError, TypeError, ValueError) as error:
-            raise ConfigError(f'{cfg.filename}: test_dataloader.dataset.bev_grid: {error}') from error
+            raise ConfigError(f'{cfg.filename or "config"}: test_dataloader.dataset.bev_grid: {error}') from error
         self.skipped: list[str] = []  # what was wrong with the frames that the last call left out
         super().__init__(cfg, str(path), str(require_device(device or get_device())), scope, show_progress)
 
@@ -96,8 +96,9 @@ class CVTIOInferencer(BaseInferencer):
 
         Returns:
             ``predictions``, for each frame a dict of ``name``, ``sample_token``, ``scene_name``, ``cameras``, ``notes``
-            on what was assumed, ``groups``, ``score_thr``, ``regions`` (:func:`connected_regions` of each group) and
-            ``probabilities`` (groups, h, w) float16; ``visualization``, pictures (height, width, 3) uint8 RGB or None.
+            on what was assumed, ``groups``, ``score_thr``, ``grid`` (see :class:`BEVGrid`), ``regions``
+            (:func:`connected_regions` of each group) and ``probabilities`` (groups, h, w) float16; ``visualization``,
+            pictures (height, width, 3) uint8 RGB, or None.
 
         Raises:
             DataError: an input, or without ``skip_broken`` a frame, is broken; or all frames are.
@@ -134,6 +135,10 @@ class CVTIOInferencer(BaseInferencer):
     ) -> Iterator[dict]:
         """Batches of frames with the same number of cameras, in the order of the input."""
         root = None if image_root is None else Path(image_root)
+        if not inputs:
+            raise DataError('inputs: expected at least one, found none')
+        if batch_size < 1:
+            raise DataError(f'batch_size: expected a number of frames from 1 on, found {batch_size!r}')
         sources = [open_source(given, self.cfg, frames, scene, root) for given in inputs]
         reader = FrameReader(sources, self.pipeline, skip_broken, self.show_progress)
         self.skipped = reader.skipped
@@ -164,12 +169,12 @@ class CVTIOInferencer(BaseInferencer):
             return [None] * len(preds)
         pictures: list[np.ndarray | None] = []
         for imgs, sample in zip(inputs, preds, strict=True):
-            picture = draw_prediction(imgs, sample, self.model.head.groups[0], self.grid, threshold)
+            picture = draw_prediction(sample, imgs.shape[-2:], self.model.head.groups[0], self.grid, threshold)
             name = f'{frame_name(sample.scene_name, sample.sample_token)}.png'
             if vis_dir is not None:
                 write_picture(vis_dir / name, picture)
             if show:
-                Visualizer().show(picture, win_name=name, wait_time=wait_time)
+                self.visualizer.show(picture, win_name=name, wait_time=wait_time)
             pictures.append(picture)
         return pictures
 
@@ -200,10 +205,11 @@ class CVTIOInferencer(BaseInferencer):
             name=frame_name(sample.scene_name, sample.sample_token),
             sample_token=sample.sample_token,
             scene_name=sample.scene_name,
-            cameras=sample.cameras,
+            cameras=[image['camera'] for image in sample.images],
             notes=sample.notes,
             groups=groups,
             score_thr=threshold,
+            grid=self.grid.to_dict(),
             regions={
                 group: connected_regions(score, self.grid, threshold)
                 for group, score in zip(groups, scores, strict=True)
@@ -220,8 +226,8 @@ class CVTIOInferencer(BaseInferencer):
     ) -> tuple[dict, dict, dict, dict]:
         if not 0 <= score_thr <= 1:
             raise DataError(f'score_thr: expected a probability from 0 to 1, found {score_thr!r}')
-        if kwargs.get('show') and not os.environ.get('DISPLAY'):
-            raise DataError('show: no display to open windows on; out_dir gets the pictures as files')
+        if kwargs.get('show') and plt.get_backend().lower() == 'agg':  # what matplotlib falls back to
+            raise DataError('show: no display, or no toolkit for windows; out_dir gets the pictures as files')
         folders = {}
         if out_dir:
             folders = dict(
@@ -245,5 +251,6 @@ class CVTIOInferencer(BaseInferencer):
     def _init_collate(self, cfg: Config) -> Callable:
         return pseudo_collate
 
-    def _init_visualizer(self, cfg: Config) -> None:
-        """None: the config's would open files of a training run."""
+    def _init_visualizer(self, cfg: Config) -> Visualizer:
+        """For windows alone: the config's would open files of a training run."""
+        return Visualizer()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..engine.config import ConfigError
 from ..geometry import BEVGrid
 from ..labels.errors import DataError
 from ..labels.records import read_json
@@ -37,16 +38,15 @@ def open_source(
     grid, cameras = BEVGrid.from_dict(dataset.bev_grid), dataset.get('cameras')
     path = Path(given)
     if str(given) in SPLITS and not path.exists():
-        dataset = cfg.get(f'{given}_dataloader', {}).get('dataset') or dataset
+        if not cfg.get(f'{given}_dataloader'):
+            raise ConfigError(f'{cfg.filename or "config"}: expected a {given}_dataloader, as {given} was asked for')
+        dataset = cfg[f'{given}_dataloader'].dataset
         path, root = Path(dataset.data_root, dataset.ann_file), root or Path(dataset.data_root)
     if path.suffix == '.pkl':
         return mmdet3d_source(path, root, cameras, frames, scene)
     if path.suffix != '.json':
         raise DataError(f'{given}: expected {", ".join(SPLITS)}, or a file .json (infos, rig) or .pkl (mmdet3d infos)')
-    try:
-        content = read_json(path)
-    except RecursionError as error:
-        raise DataError(f'{path}: expected infos or a rig, found lists within lists without end') from error
+    content = read_json(path)
     if isinstance(content, dict) and 'data_list' in content:
         return nuscenes_source(content, path, grid, root, cameras, frames, scene)
     if isinstance(content, dict) and 'cameras' in content:

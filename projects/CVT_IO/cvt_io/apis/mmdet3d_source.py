@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,9 +12,10 @@ from pyquaternion import Quaternion
 
 from ..fileio.restricted_pickle import short
 from ..geometry import flat_pose, invert_rigid
+from ..labels.checks import camera_matrix, pose
 from ..labels.errors import DataError
 from .info_pickle import read_info_pickle
-from .source import Source, camera_matrix, choose_frames, pose
+from .source import Source, choose_frames
 
 
 def mmdet3d_source(
@@ -125,6 +127,6 @@ def _find_image(name: Any, camera: str, root: Path, where: str) -> str:
     file = PurePosixPath(name.replace('\\', '/')).name
     candidates = [root / file, root / 'samples' / PurePosixPath(camera).name / file]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
             return str(candidate)
     raise DataError(f'{where}: no such file as {" or ".join(map(str, candidates))}')

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..engine.config import ConfigError, load_config
+from ..engine.config import ConfigError, load_config, merge_options
 from ..zoo.catalogue import REPOSITORY, WeightFile, find, published_weights, read_catalogue
 from ..zoo.download import download
 from ..zoo.verify import is_intact
@@ -26,7 +26,7 @@ def find_model(
     Args:
         model: name in the zoo, path of a config, or a config.
         weights: file, or name in the zoo; None for the zoo's of the model's name.
-        cfg_options: overrides of the config, ``{'a.b': value}``.
+        cfg_options: overrides of the config, see :func:`merge_options`.
 
     Raises:
         DataError: there is no such model or file, none of its weights are published, or the config is broken.
@@ -38,12 +38,9 @@ def find_model(
             name = str(model)
             path = REPOSITORY / find(read_catalogue(), name).config
         cfg = load_config(str(path), cfg_options)
-    elif isinstance(model, dict):  # as an mmengine ConfigDict is
-        cfg = Config(copy.deepcopy(dict(model)))
-        cfg.merge_from_dict(cfg_options or {})
-    elif isinstance(model, Config):
-        cfg = copy.deepcopy(model)
-        cfg.merge_from_dict(cfg_options or {})
+    elif isinstance(model, (Config, dict)):  # as an mmengine ConfigDict is
+        cfg = copy.deepcopy(model) if isinstance(model, Config) else Config(copy.deepcopy(dict(model)))
+        merge_options(cfg, cfg_options or {}, cfg.filename or 'config')
     else:
         raise ConfigError(f'model: expected a name, path or config, found {type(model).__name__}')
     return cfg, _find_weights(weights if weights is not None else name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from io import BytesIO
 from pathlib import Path
 
@@ -11,11 +10,6 @@ import numpy as np
 
 from ..labels.io import write_json, write_result
 from ..visualization.scene import write_picture
-
-
-def frame_name(scene: str, token: str) -> str:
-    """Name of a frame's files: what others called it, without what could lead out of the folder."""
-    return re.sub(r'[^\w.-]', '_', f'{scene}_{token}' if scene else token).lstrip('.')[:180] or 'frame'
 
 
 def write_prediction(folder: Path, result: dict, scores: np.ndarray, threshold: float) -> None:
@@ -37,4 +31,4 @@ def write_prediction(folder: Path, result: dict, scores: np.ndarray, threshold: 
 
 def as_text(result: dict) -> str:
     """A result in one line of JSON."""
-    return json.dumps(result, ensure_ascii=False)
+    return json.dumps(result)

@@ -9,15 +9,15 @@ from mmengine.dataset import Compose
 from ..analysis.inputs import image_size
 
 #: What goes with a prediction: see :class:`Source`.
-META_KEYS = ('sample_token', 'scene_name', 'cameras', 'label', 'notes')
+META_KEYS = ('sample_token', 'scene_name', 'images', 'notes')
 
 
 def build_pipeline(cfg: Config, any_rig: bool) -> Compose:
-    """The config's test pipeline, without its label.
+    """The config's test pipeline; of a frame's label, its source has seen to already.
 
     Args:
         cfg: the config.
-        any_rig: whether the images may be of any size: then :class:`CVTIOFitImages` keeps their aspect.
+        any_rig: whether the images may be of any size and colours: then :class:`CVTIOFitImages` keeps their aspect.
 
     Raises:
         ConfigError: the pipeline has no ``CVTIOResizeCrop``.
@@ -29,6 +29,8 @@ def build_pipeline(cfg: Config, any_rig: bool) -> Compose:
             continue
         if step['type'] == 'CVTIOPackInputs':
             step = dict(step, meta_keys=META_KEYS)
+        elif step['type'] == 'CVTIOLoadImages' and any_rig:
+            step = dict(step, any_colour=True)
         elif step['type'] == 'CVTIOResizeCrop' and any_rig:
             step = dict(type='CVTIOFitImages', size=size)
         steps.append(TRANSFORMS.build(step))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..geometry import invert_rigid
+from ..labels.checks import camera_matrix, image_path, pose
 from ..labels.errors import DataError
-from .source import Source, camera_matrix, choose_frames, image_path, pose
+from .source import Source, choose_frames
 
 SCHEMA = Path(__file__).with_name('rig.schema.json')
 _CAMERA_KEYS = {'intrinsics', 'cam_from_ego', 'ego_from_cam'}

@@ -24,12 +24,9 @@ class ConfigError(DataError):
 def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Reads a config as mmdet3d's tools do.
 
-    ``data_root`` among the options moves every data set and ``max_iters`` the whole schedule, although the config has
-    copied their values already.
-
     Args:
         path: config file.
-        cfg_options: overrides, ``{'a.b': value}``.
+        cfg_options: overrides, see :func:`merge_options`.
         work_dir: overrides the config's; the default is ``work_dirs/<config name>``.
 
     Raises:
@@ -40,23 +37,40 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: 
         raise ConfigError(f'{path}: no such config')
     with _config_errors(f'{path} or a base of it'):
         cfg = Config.fromfile(path)
-    options = dict(cfg_options or {})
-    copies: dict[str, Any] = {}
-    if 'data_root' in options:
-        copies = {f'{loader}.dataset.data_root': options['data_root'] for loader in LOADERS if cfg.get(loader)}
-    if 'max_iters' in options:
-        if not isinstance(options['max_iters'], int):
-            raise ConfigError(f'{path}: options: max_iters: expected a whole number, got {options["max_iters"]!r}')
-        copies['train_cfg.max_iters'] = options['max_iters']
-        copies['param_scheduler.total_steps'] = options['max_iters'] + 1
-    with _config_errors(f'{path}: options'):
-        cfg.merge_from_dict(copies | options)
+    merge_options(cfg, cfg_options or {}, path)
     _check_keys(cfg, path)
     for loader in filter(cfg.get, LOADERS):
         if cfg[loader].get('num_workers') == 0:
             cfg[loader].persistent_workers = False  # PyTorch refuses it without workers
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
     return cfg
+
+
+def merge_options(cfg: Config, cfg_options: Mapping[str, Any], where: str) -> None:
+    """Overrides settings of a config.
+
+    ``data_root`` among the options moves every data set and ``max_iters`` the whole schedule, although the config has
+    copied their values already.
+
+    Args:
+        cfg: changed in place.
+        cfg_options: ``{'a.b': value}``.
+        where: the config's name for error messages.
+
+    Raises:
+        ConfigError: an option does not fit.
+    """
+    options = dict(cfg_options)
+    copies: dict[str, Any] = {}
+    if 'data_root' in options:
+        copies = {f'{loader}.dataset.data_root': options['data_root'] for loader in LOADERS if cfg.get(loader)}
+    if 'max_iters' in options:
+        if not isinstance(options['max_iters'], int):
+            raise ConfigError(f'{where}: options: max_iters: expected a whole number, got {options["max_iters"]!r}')
+        copies['train_cfg.max_iters'] = options['max_iters']
+        copies['param_scheduler.total_steps'] = options['max_iters'] + 1
+    with _config_errors(f'{where}: options'):
+        cfg.merge_from_dict(copies | options)
 
 
 def load_configs(paths: Sequence[str], flag: str, cfg_options: dict[str, Any] | None = None) -> dict[str, Config]:

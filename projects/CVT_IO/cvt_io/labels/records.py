@@ -28,6 +28,8 @@ def read_json(path: Path, drop: Callable[[Record], bool] | None = None) -> Any:
         raise DataError(f'{path}: cannot read file: {error.strerror}') from error
     except ValueError as error:
         raise DataError(f'{path}: unreadable JSON: {error}') from error
+    except RecursionError as error:
+        raise DataError(f'{path}: unreadable JSON: lists or objects within each other without end') from error
 
 
 class Table:
