@@ -21,6 +21,7 @@ from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
 from projects.CVT_IO.cvt_io.visualization.panels import sample_panel
 from projects.CVT_IO.cvt_io.visualization.scene import (
+    channel_of,
     check_output,
     photo_views,
     predict_frames,
@@ -30,7 +31,7 @@ from projects.CVT_IO.cvt_io.visualization.scene import (
 )
 from projects.CVT_IO.cvt_io.visualization.stitched_map import StitchedMap, add_sample, draw_stitched
 
-KEY_FRAMES = 2.0  # a second, in nuScenes
+KEY_FRAMES, FASTEST = 2.0, 100.0  # frames a second: nuScenes', and the most that players keep up with
 
 DESCRIPTION = """\
 Draw a scene: a panel a frame, as a video (.mp4), an animation (.gif) or pictures in a folder; and, with --stitched, one
@@ -46,6 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='X', help='video X.mp4, animation X.gif, or folder of pictures')
     parser.add_argument('--stitched', type=Path, metavar='MAP.png', help="write the scene's one map here")
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='val', help='default: %(default)s')
+    parser.add_argument('--group', metavar='NAME', help='label group, for models with several; default the first')
     parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
     parser.add_argument('--fps', type=float, default=KEY_FRAMES, help='frames a second (default: %(default)g)')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
@@ -53,8 +55,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out is None and args.stitched is None:
         parser.error('one of --out, --stitched is needed')
-    if args.fps <= 0 or not 0 < args.score_thr < 1:
-        parser.error('expected --fps above 0 and --score-thr between 0 and 1')
+    if not 0 < args.fps <= FASTEST or not 0 < args.score_thr < 1:
+        parser.error(f'expected --fps above 0 and up to {FASTEST:g}, and --score-thr between 0 and 1')
     return args
 
 
@@ -74,13 +76,16 @@ def main() -> None:
     indices = scene_indices(dataset, args.scene)
     model = prepare_model(cfg, args.checkpoint, device)
     stitched = StitchedMap(dataset.bev_grid, [dataset.get_data_info(index)['world_from_ego'] for index in indices])
-    panels = draw_panels(model, dataset, indices, stitched, args)
+    channel = channel_of(model.head.groups, args.group)
+    panels = draw_panels(model, dataset, indices, stitched, channel, args.score_thr)
     if args.out is not None:
         write_frames(args.out, panels, args.fps)
     for _ in panels:  # without --out, the frames still have to reach the stitched map
         pass
     if args.stitched is not None:
-        write_picture(args.stitched, draw_stitched(stitched, args.scene, args.score_thr))
+        write_picture(
+            args.stitched, draw_stitched(stitched, args.scene, model.head.groups[channel].name, args.score_thr)
+        )
 
 
 def draw_panels(
@@ -88,15 +93,16 @@ def draw_panels(
     dataset: CVTIONuScenesDataset,
     indices: list[int],
     stitched: StitchedMap,
-    args: argparse.Namespace,
+    channel: int,
+    threshold: float,
 ) -> Iterator[np.ndarray]:
     """Panel of each frame, which is added to the stitched map on the way."""
-    group = model.head.groups[0]
+    group = model.head.groups[channel]
     frames = tqdm(predict_frames(model, dataset, indices), total=len(indices), unit='frame')
     for number, (info, sample) in enumerate(frames, 1):
-        add_sample(stitched, sample, group, 0, info['world_from_ego'])
+        add_sample(stitched, sample, group, channel, info['world_from_ego'])
         note = f'frame {number} of {len(indices)}'
-        yield sample_panel(photo_views(info), sample, group, 0, dataset.bev_grid, args.score_thr, note)
+        yield sample_panel(photo_views(info), sample, group, channel, dataset.bev_grid, threshold, note)
 
 
 if __name__ == '__main__':

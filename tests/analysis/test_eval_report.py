@@ -96,6 +96,22 @@ def test_plot_shows_the_figures():
     plt.close(figure)
 
 
+def test_names_are_no_formulas(tmp_path):
+    data = report() | dict(config=r'$\no$')
+    data['groups'] = {r'$\such$': data['groups']['vehicle']}
+    write_report(tmp_path, data, statistics())
+    assert (tmp_path / 'report.png').is_file()
+
+
+def test_plot_has_a_row_for_each_group():
+    data = report()
+    data['groups']['road'] = report(of_vehicles=False)['groups']['vehicle']
+    figure = plot_report(data, statistics())
+    assert [ax.get_xlabel() for ax in figure.axes[3::3]] == [f'{name}, probability ≥ 0.50' for name in data['groups']]
+    assert [ax.axison for ax in figure.axes[5::3]] == [True, False]
+    plt.close(figure)
+
+
 @pytest.mark.parametrize('of_vehicles', [True, False])
 def test_files(tmp_path, of_vehicles):
     data = report(of_vehicles)

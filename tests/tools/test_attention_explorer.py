@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -185,6 +186,23 @@ def test_one_scale_and_one_head(browser, made):
 
 
 @needs_browser
+def test_scales_that_do_not_divide_lose_nothing(browser, made):
+    """57 × 120 patches merged by fours are 15 × 30, of which the last row is a quarter; 15 × 30 whole ones are as many.
+
+    One third and two thirds of a strip: half of the middle of three lies in each of two, so the shares are 1, ½, ½, 1.
+    """
+    browser.open(made('v2')[0])
+    third, half = (dict(feature_size=[1, n], merged=1, size=[1, n]) for n in (3, 2))
+    found = browser.evaluate(f'overlaps({json.dumps(half)}, {json.dumps(third)})')
+    assert [pair[:2] for pair in found] == [[0, 0], [0, 1], [1, 1], [1, 2]]
+    np.testing.assert_allclose([pair[2] for pair in found], [1, 0.5, 0.5, 1])
+    merged, whole = dict(feature_size=[57, 120], merged=4), dict(feature_size=[15, 30], merged=1)
+    for part, shown in itertools.permutations([merged | dict(size=[15, 30]), whole | dict(size=[15, 30])]):
+        _, patches, shares = zip(*browser.evaluate(f'overlaps({json.dumps(shown)}, {json.dumps(part)})'), strict=True)
+        np.testing.assert_allclose(np.bincount(patches, shares), np.ones(450))
+
+
+@needs_browser
 def test_keyboard_touch_and_pointer(browser, made):
     page, _ = made('v2')
     browser.open(page, touch=True)
@@ -268,8 +286,9 @@ def test_dark_light_narrow_and_hostile_names(browser, made, tmp_path):
     [
         (
             ['--frames', 'nowhere'],
-            'error: --frames nowhere: expected one sample in ROOT/cvt_io_infos_val.json, found 0',
+            'error: --frames nowhere: no such sample in ROOT/cvt_io_infos_val.json',
         ),
+        (['--group', 'road'], 'error: label group road: expected one of vehicle'),
         (['--split', 'test'], None),
     ],
 )

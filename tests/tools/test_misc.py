@@ -103,7 +103,10 @@ def test_chosen_frames(toy_root, tmp_path):
     ('words', 'message'),
     [
         ([], 'error: no display, or --not-show: --output-dir writes the pictures to files'),
-        (['--output-dir', 'OUT', '--frames', 'xyz'], 'error: --frames: no sample xyz in ROOT/cvt_io_infos_train.json'),
+        (
+            ['--output-dir', 'OUT', '--frames', 'xyz'],
+            'error: --frames xyz: no such sample in ROOT/cvt_io_infos_train.json',
+        ),
         (
             ['--output-dir', 'OUT', '--split', 'val', '--cfg-options', 'val_dataloader=None'],
             f'error: {TOY_CONFIG}: no val_dataloader',

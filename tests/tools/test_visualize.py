@@ -69,6 +69,7 @@ def test_stitched_map_alone_is_the_same(toy_root, checkpoint, scene, tmp_path):
         (['--scene', 'none', '--out', 'OUT'], '--scene none: not in ROOT/cvt_io_infos_val.json, which has SCENE'),
         (['--scene', 'SCENE', '--out', 'a.avi'], '--out a.avi: expected a name that ends in .mp4 or .gif, or a folder'),
         (['--scene', 'SCENE', '--stitched', 'a.jpg'], '--stitched a.jpg: expected a name that ends in .png'),
+        (['--scene', 'SCENE', '--out', 'OUT', '--group', 'road'], 'label group road: expected one of vehicle'),
         (['--scene', 'SCENE', '--out', 'OUT', '--device', 'abacus'], 'device abacus: not on this machine'),
     ],
 )
@@ -82,7 +83,9 @@ def test_errors(toy_root, checkpoint, scene, tmp_path, words, message):
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize('words', [[], ['--out', 'a', '--fps', '0'], ['--out', 'a', '--score-thr', '1']])
+@pytest.mark.parametrize(
+    'words', [[], ['--out', 'a', '--fps', '0'], ['--out', 'a', '--fps', 'nan'], ['--out', 'a', '--score-thr', '1']]
+)
 def test_wrong_arguments(words, capsys):
     assert run_tool(VISUALIZE, TOY_CONFIG, 'x.pth', '--scene', 'a', *words) == 2
     assert 'error: ' in capsys.readouterr().err

@@ -9,19 +9,23 @@ import re
 import numpy as np
 import pytest
 import torch
+from mmdet3d.structures import Det3DDataSample
 
-from projects.CVT_IO.cvt_io.visualization.explorer import explorer_page
-from projects.CVT_IO.cvt_io.visualization.explorer.frame import BUDGET, merge_patches, quantise
+from projects.CVT_IO.cvt_io.analysis.attention_maps import AttentionMaps
+from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
+from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
+from projects.CVT_IO.cvt_io.visualization.explorer.frame import BUDGET, bev_maps, merge_patches, quantise
 from projects.CVT_IO.cvt_io.visualization.explorer.page import script_json
 
 
-def test_bytes_of_weights_and_their_error():
-    """Of a row 0, 0.2, 0.51 with the largest 0.51: 0.2 → 100 exactly; of 0.1, 0.4: 63.75 → 64, off by 0.25·0.4/255."""
-    rows, error = quantise(torch.tensor([[0, 0.2, 0.51], [0.1, 0.4, 0]]))
+def test_bytes_of_weights():
+    """Of a row 0, 0.2, 0.51 with the largest 0.51: 0.2 → 100 exactly; of 0.1, 0.4: 63.75 → 64."""
+    rows = quantise(torch.tensor([[0, 0.2, 0.51], [0.1, 0.4, 0]]))
     assert base64.b64decode(rows['levels']) == bytes([0, 100, 255, 64, 255, 0])
     np.testing.assert_allclose(np.frombuffer(base64.b64decode(rows['peaks']), '<f4'), [0.51, 0.4])
-    assert error == pytest.approx(0.25 * 0.4 / 255, rel=1e-3)
-    assert quantise(torch.zeros(1, 3))[1] == 0
+    assert base64.b64decode(quantise(torch.zeros(1, 3))['levels']) == bytes(3)
 
 
 def test_merged_patches_are_sums_and_the_largest_map_goes_first():
@@ -52,6 +56,21 @@ def test_a_full_size_frame_fits_into_its_budget(neck, readers, sides):
     assert sum(part.numel() for *_, part in merged) <= left
     assert BUDGET * 4 / 3 < 7.1e6
     assert tuple(side for _, side, _ in merged) == sides
+
+
+def test_attention_that_is_no_number_is_refused():
+    """It would be bytes like any other, and JSON has no nan."""
+    finite, broken = torch.ones(1, 1, 1, 1, 1, 1, 1), torch.full((1, 1, 1, 1), float('nan'))
+    maps = AttentionMaps((finite,), None, (1, 1), (1, 1), broken)
+    with pytest.raises(DataError, match=r'^sample abc: expected finite attention and probabilities, found nan$'):
+        explorer_frame({}, dict(sample_token='abc'), maps, LabelGroup('car', (4,)), 0, BEVGrid((1, 1)))
+
+
+def test_the_chosen_output_and_the_ego():
+    """Logit 0 is a probability of ½, a byte of 128; on 4 × 2 cells the ego is in the middle of row 2, column 1."""
+    bev = bev_maps(Det3DDataSample(), torch.zeros(4, 2), LabelGroup('car', (4,)), BEVGrid((4, 2), (4.0, 2.0)))
+    assert base64.b64decode(bev['probability']) == bytes([128] * 8)
+    assert (bev['ego'], bev['truth'], bev['group']) == ([1.5, 2.5], None, 'car')
 
 
 def test_nothing_in_the_data_ends_the_script():

@@ -10,6 +10,7 @@ import torch
 from mmengine.visualization import LocalVisBackend, TensorboardVisBackend, Visualizer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
 from projects.CVT_IO.cvt_io.visualization import CVTIOVisualizationHook
 from tests.visualization.test_panels import GRID, GROUP, known_sample
 
@@ -70,6 +71,32 @@ def test_few_samples_evenly_spread_and_the_same_each_time(length, panels, chosen
     for _ in range(2):
         validate(hook, runner_of(length, recorder))
     assert recorder.images == [(f'val_s_{number}', 70) for number in chosen] * 2
+
+
+def test_names_stay_inside_their_folder_and_tell_frames_apart():
+    hook, recorder = CVTIOVisualizationHook(val_panels=2), Recorder()
+    runner, samples = runner_of(2, recorder), [known_sample(), known_sample()]
+    for sample, token in zip(samples, ('image-000123', 'image-000124'), strict=True):
+        sample.set_metainfo(dict(scene_name='../<b>', sample_token=token))
+    imgs = [torch.zeros(1, 3, 24, 48, dtype=torch.uint8)] * 2
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, dict(inputs=dict(imgs=imgs)), samples)
+    assert [name for name, _ in recorder.images] == [f'val___b__image-00012{n}' for n in (3, 4)]
+
+
+def test_another_label_group():
+    """Drawn is the channel of that group: probability 1 everywhere, which is white."""
+    other = LabelGroup('lane', (0,))
+    runner = runner_of(1, Recorder())
+    runner.model.head.groups = (GROUP, other)
+    sample, imgs = known_sample(), torch.zeros(1, 3, 24, 48, dtype=torch.uint8)
+    sample.pred_bev.scores = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    pictures = [
+        CVTIOVisualizationHook(group=name)._panel(runner, runner.val_dataloader.dataset, imgs, sample)
+        for name in ('car', 'lane')
+    ]
+    whites = [(picture[-400:, :400] == 255).all(-1).mean() for picture in pictures]
+    assert whites[0] < 0.01 and whites[1] > 0.8  # the scale and the ego hide some
 
 
 def test_both_backends_get_them(tmp_path):

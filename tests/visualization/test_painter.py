@@ -107,6 +107,15 @@ def test_map_layers_lie_on_one_another():
     assert [tuple(c) for c in painter.map_layers(classes)[0]] == [painter.BACKGROUND, *colors]
 
 
+def test_cameras_of_other_shapes_are_not_squashed():
+    """96 × 112 pixels stay 6 : 7 beside 48 × 112; the row is as high as the higher."""
+    cameras = [np.full((height, 112, 3), shade, np.uint8) for height, shade in ((48, 200), (96, 100))]
+    picture = painter.panel(cameras, [], 't', GRID)
+    for shade, height in ((200, round(456 * 48 / 112)), (100, round(456 * 96 / 112))):
+        rows, columns = np.nonzero((picture == shade).all(-1))
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height, 456)
+
+
 def test_panel_holds_any_number_of_cameras():
     for count in (1, 4, 6):
         picture = painter.panel(

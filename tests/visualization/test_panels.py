@@ -19,6 +19,7 @@ from projects.CVT_IO.cvt_io.visualization.panels import (
     in_places,
     model_views,
     sample_panel,
+    short_token,
 )
 from tests.visualization.test_painter import INTRINSICS, camera
 
@@ -107,12 +108,52 @@ def test_iou_by_hand():
     predicted, target = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 0, 1], bool)
     keep = np.array([1, 1, 1, 1, 0], bool)
     assert frame_iou(predicted, target, keep) == pytest.approx(1 / 3)
-    assert frame_iou(predicted & False, target & False, keep) == 0
+    assert frame_iou(predicted & False, target & False, keep) is None
+    assert frame_iou(predicted, target & False, keep) == 0
+
+
+def test_where_there_is_nothing_to_find_there_is_no_score():
+    """It is not the key of a frame in which all is missed, whose IoU is 0."""
+    nothing, something = np.zeros((8, 8), bool), np.eye(8, dtype=bool)
+    keys = [panel_key((456, 484), GROUP, 0.5, nothing, (target, ~nothing)) for target in (nothing, something)]
+    assert (keys[0] != keys[1]).any()
+
+
+def test_without_truth_the_key_still_tells_what_the_arrow_is():
+    """Below the heading and the one swatch of the images comes the map's heading, and no layer."""
+    key = panel_key((456, 484), GROUP, 0.5, np.zeros((2, 2), bool), None)
+    inked = np.flatnonzero((key == painter.INK).all(-1).any(axis=1))
+    assert inked.max() > 140
+    assert not any((key == color).all(-1).sum() > 200 for color in painter.LAYERS.values())
+
+
+def test_only_groups_that_leave_something_out_say_so():
+    masks = np.zeros((2, 2), bool)
+    key = panel_key((456, 484), LabelGroup('road', (1,)), 0.5, masks, (masks, masks))
+    assert not (key == painter.LEFT_OUT).all(-1).any()
+
+
+@pytest.mark.parametrize(
+    ('token', 'short'),
+    [('72882285222612843' + '2fa5e9620eb3016', '72882285'), ('image-000123', 'image-000123'), ('', '')],
+)
+def test_only_tokens_of_nuscenes_are_cut(token, short):
+    assert short_token(token) == short
+
+
+def test_the_ego_stands_where_its_cell_is():
+    """On an 8 × 8 grid the ego is at the middle of row 4, column 4: 4.5 cells of 57 pixels from the corner."""
+    picture = known_panel(label=False)
+    top, left = picture.shape[0] - 28 - 456, 8
+    part = picture[top + 228 : top + 300, left + 228 : left + 300]
+    ys, xs = np.nonzero((part == painter.INK).all(-1))
+    assert 228 + xs.mean() == pytest.approx(4.5 * 57, abs=1)
+    assert 228 + (ys.min() + ys.max()) / 2 == pytest.approx(4.5 * 57 - 1, abs=2)
 
 
 def test_key_shows_every_colour():
     masks = np.zeros((2, 2), bool)
-    key = panel_key((456, 484), 'car', 0.5, masks, (masks, masks))
+    key = panel_key((456, 484), GROUP, 0.5, masks, (masks, masks))
     assert key.shape == (484, 456, 3)
     colors = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT, painter.PREDICTED, *painter.LAYERS.values()]
     for color in colors:

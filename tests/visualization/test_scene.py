@@ -8,11 +8,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmdet3d.structures import Det3DDataSample
+from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
 from projects.CVT_IO.cvt_io.visualization import painter, scene
-from projects.CVT_IO.cvt_io.visualization.scene import check_output, photo_views, scene_indices, write_frames
+from projects.CVT_IO.cvt_io.visualization.scene import (
+    channel_of,
+    check_output,
+    frame_indices,
+    photo_views,
+    predict_frames,
+    scene_indices,
+    write_frames,
+)
 
 COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 
@@ -27,7 +39,7 @@ class Infos:
 
     ann_file = 'infos.json'
 
-    def __init__(self, *frames: tuple[str, int]) -> None:
+    def __init__(self, *frames: tuple[str, int] | str) -> None:
         self.frames = frames or (('b', 5), ('a', 1), ('b', 3), ('b', 4))
 
     def __len__(self) -> int:
@@ -49,6 +61,46 @@ def test_frames_are_in_the_order_of_time():
 def test_unknown_scene_names_some_that_exist(names, listed):
     with pytest.raises(DataError, match=f'^--scene x: not in infos.json, which has {listed}$'):
         scene_indices(Infos(*((name, 0) for name in names)), 'x')
+
+
+class Tokens(Infos):
+    """A data set of samples with these tokens."""
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(sample_token=self.frames[index])
+
+
+def test_samples_by_the_start_of_their_tokens():
+    """A whole token means that one alone, also where another begins so; the start of several means them all."""
+    samples = Tokens('image-1', 'image-10', 'image-11', 'other')
+    assert frame_indices(samples, ['image-1']) == [0]
+    assert frame_indices(samples, ['oth', 'image-10']) == [3, 1]
+    assert frame_indices(samples, ['im']) == [0, 1, 2]
+    with pytest.raises(DataError, match=r'^--frames x: no such sample in infos.json$'):
+        frame_indices(samples, ['other', 'x'])
+
+
+def test_label_groups_by_name():
+    groups = [LabelGroup('road', (1,)), LabelGroup('car', (4,))]
+    assert [channel_of(groups, name) for name in (None, 'road', 'car')] == [0, 0, 1]
+    with pytest.raises(DataError, match=r'^label group bus: expected one of road, car$'):
+        channel_of(groups, 'bus')
+
+
+def test_predictions_that_are_no_numbers_are_refused():
+    """nan is not above the threshold, so it would be drawn and counted as a prediction of nothing."""
+
+    class Model(torch.nn.Module):
+        def test_step(self, _: object) -> list[Det3DDataSample]:
+            scores = torch.tensor([[[0.5, float('nan')]]])
+            return [Det3DDataSample(pred_bev=BaseDataElement(scores=scores))]
+
+    class Samples(Tokens):
+        def __getitem__(self, index: int) -> dict:
+            return {}
+
+    with pytest.raises(DataError, match=r'^sample a: expected finite probabilities, the model predicts nan$'):
+        next(predict_frames(Model(), Samples('a'), [0]))
 
 
 def test_video_holds_the_frames(tmp_path):
@@ -78,11 +130,11 @@ def test_gif_holds_the_frames(tmp_path):
 def test_gif_keeps_the_colours_that_mean_something(tmp_path):
     """A few cells of an error's colour are not merged with the outline's, however much else needs a palette entry."""
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
-    frame[:20, :20], frame[20:60, :60] = painter.FALSE, painter.TRUTH
+    frame[:20, :20], frame[20:60, :60] = painter.FALSE, painter.THRESHOLD
     write_frames(tmp_path / 'a.gif', [frame], 2)
     picture = np.asarray(Image.open(tmp_path / 'a.gif').convert('RGB'))
     assert picture[10, 10] == pytest.approx(painter.FALSE, abs=20)
-    assert picture[40, 30] == pytest.approx(painter.TRUTH, abs=20)
+    assert picture[40, 30] == pytest.approx(painter.THRESHOLD, abs=20)
 
 
 def test_folder_holds_the_frames(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid, pose_matrix
+from projects.CVT_IO.cvt_io.visualization import painter
 from projects.CVT_IO.cvt_io.visualization.stitched_map import StitchedMap, draw_stitched
 
 GRID = BEVGrid((4, 4), (4.0, 4.0))  # 1 m a cell; row 2, column 2 has its centre in the ego
@@ -83,6 +84,17 @@ def test_default_cells_make_a_thousand():
     assert StitchedMap(GRID, far).metres_per_cell == 1  # never coarser than the prediction
 
 
+def test_key_names_the_truth_only_where_there_is_one():
+    """Its line in the key is 20 pixels of ink; a truth that is empty is one nevertheless."""
+    keys = []
+    for truth in (None, np.zeros((4, 4), bool)):
+        stitched = StitchedMap(GRID, [np.eye(4)])
+        stitched.add(np.zeros((4, 4)), np.eye(4), truth=truth)
+        keys.append(draw_stitched(stitched, 'scene', 'vehicle')[:, 1020:1040])
+    inked = [(key == painter.INK).all(-1).all(axis=1).any() for key in keys]
+    assert inked == [False, True]
+
+
 @pytest.mark.parametrize('places', [[(0, 0)], [(0, 0), (3, 0)], [(0, 0), (0, 0)]])
 def test_drawing(places):
     """Also of one frame, and of an ego that stands."""
@@ -90,5 +102,5 @@ def test_drawing(places):
     stitched = StitchedMap(GRID, poses)
     for pose in poses:
         stitched.add(np.full((4, 4), 0.7), pose)
-    picture = draw_stitched(stitched, 'scene')
+    picture = draw_stitched(stitched, 'scene', 'vehicle')
     assert picture.dtype == np.uint8 and picture.shape[1] == 1400

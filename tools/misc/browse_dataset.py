@@ -17,7 +17,7 @@ from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.labels.tables import Annotation, NuScenesTables, splits_of
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
-from projects.CVT_IO.cvt_io.visualization.scene import write_picture
+from projects.CVT_IO.cvt_io.visualization.scene import frame_indices, frame_name, write_picture
 
 DESCRIPTION = """\
 Draw frames of a data set as its pipeline gives them to the model, augmentations included: the cameras with the
@@ -37,24 +37,10 @@ def parse_args() -> argparse.Namespace:
     which.add_argument(
         '--num', type=cli.positive_int, metavar='N', help='draw N frames, evenly spread over the split; default all'
     )
-    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw these samples; the start of a token will do')
+    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw these samples, or all whose token begins so')
     parser.add_argument('--no-boxes', action='store_true', help='do without the tables and draw no boxes')
     cli.add_cfg_options(parser)
     return parser.parse_args()
-
-
-def choose(dataset: CVTIONuScenesDataset, num: int | None, frames: list[str] | None) -> list[int]:
-    """Indices of the frames that the command line asks for."""
-    if frames is not None:
-        tokens = [dataset.get_data_info(index)['sample_token'] for index in range(len(dataset))]
-        chosen = []
-        for start in frames:
-            found = [index for index, token in enumerate(tokens) if token.startswith(start)]
-            if not found:
-                raise DataError(f'--frames: no sample {start} in {dataset.ann_file}')
-            chosen += found
-        return chosen
-    return dataset.spread(num)
 
 
 def read_annotations(dataset: CVTIONuScenesDataset) -> dict[str, tuple[Annotation, ...]]:
@@ -80,7 +66,7 @@ def main() -> None:
     if not isinstance(dataset, CVTIONuScenesDataset):
         raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
     dataset.full_init()
-    indices = choose(dataset, args.num, args.frames)
+    indices = frame_indices(dataset, args.frames) if args.frames else dataset.spread(args.num)
     annotations = {} if args.no_boxes else read_annotations(dataset)
     if args.output_dir is not None:
         args.output_dir.mkdir(parents=True, exist_ok=True)
@@ -93,7 +79,7 @@ def main() -> None:
             raise DataError(f'{dataset.ann_file}: the tables below {dataset.data_root} have no sample {token}')
         note = f'{args.split} {index + 1} of {len(dataset)}'
         picture = dataset_panel(dataset[index], info, dataset.bev_grid, annotations.get(token, ()), note)
-        name = f'{info["scene_name"]}_{token}.png'
+        name = f'{frame_name(info["scene_name"], token)}.png'
         if args.output_dir is not None:
             write_picture(args.output_dir / name, picture)
         if show:

@@ -112,9 +112,11 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def plot_report(report: dict[str, Any], statistics: DatasetStatistics) -> Figure:
-    """Above the data set: vehicles per frame, distances, visibility; below the first label group's scores."""
-    name, scores = next(iter(report['groups'].items()))
-    figure, axes = plt.subplots(2, 3, figsize=(10, 6.5), dpi=DPI, layout='constrained')
+    """Above the data set: vehicles per frame, distances, visibility; below a row of scores for each label group."""
+    groups = report['groups']
+    figure, axes = plt.subplots(
+        1 + len(groups), 3, figsize=(10, 3.25 * (1 + len(groups))), dpi=DPI, layout='constrained'
+    )
     most = max(statistics.per_frame, default=0)
     axes[0, 0].hist(statistics.per_frame, np.arange(-0.5, most + 1.5), color=COLORS[1])
     axes[0, 0].set(xlabel='vehicles in a frame', ylabel='frames')
@@ -124,18 +126,13 @@ def plot_report(report: dict[str, Any], statistics: DatasetStatistics) -> Figure
     visibility = report['dataset']['visibility']
     axes[0, 2].bar([TOKEN_NAMES[int(token)] for token in visibility], list(visibility.values()), color=COLORS[1])
     axes[0, 2].set(xlabel='visibility [%]', ylabel='vehicles')
-    threshold = report['threshold']
-    _bars(axes[1, 0], ['all'], [scores['overall']], f'{name}, probability ≥ {threshold:.2f}')
-    _bars(axes[1, 1], [*scores['by_distance_m']], [*scores['by_distance_m'].values()], 'distance [m]')
-    if 'by_visibility' in scores:
-        tokens = [TOKEN_NAMES[int(token)] for token in scores['by_visibility']]
-        _bars(axes[1, 2], tokens, [*scores['by_visibility'].values()], 'visibility [%]; IoU: others left out')
-    else:
-        axes[1, 2].set_axis_off()
+    for row, (name, scores) in zip(axes[1:], groups.items(), strict=True):
+        _plot_scores(row, f'{name}, probability ≥ {report["threshold"]:.2f}', scores)
     for ax in axes.flat:
         ax.spines[['top', 'right']].set_visible(False)
     axes[1, 0].legend(loc='upper left', frameon=False, ncols=2)
-    figure.suptitle(f'{report["config"]}: {report["dataset"]["frames"]} frames', x=0.01, ha='left', fontweight='bold')
+    title = f'{report["config"]}: {report["dataset"]["frames"]} frames'
+    figure.suptitle(title, x=0.01, ha='left', fontweight='bold', parse_math=False)
     return figure
 
 
@@ -155,6 +152,17 @@ def _scores(counts: Tensor) -> dict[str, Any]:
     return dict(tp=hits, fp=false, fn=missed, iou=value, recall=recall)
 
 
+def _plot_scores(axes: Sequence[Axes], label: str, scores: dict[str, Any]) -> None:
+    """A label group's scores in three plots: of all cells, by distance, and by visibility if it has any."""
+    _bars(axes[0], ['all'], [scores['overall']], label)
+    _bars(axes[1], [*scores['by_distance_m']], [*scores['by_distance_m'].values()], 'distance [m]')
+    if 'by_visibility' in scores:
+        tokens = [TOKEN_NAMES[int(token)] for token in scores['by_visibility']]
+        _bars(axes[2], tokens, [*scores['by_visibility'].values()], 'visibility [%]; IoU: others left out')
+    else:
+        axes[2].set_axis_off()
+
+
 def _bars(ax: Axes, names: Sequence[str], scores: Sequence[dict[str, Any]], label: str) -> None:
     """IoU and recall side by side, with their figures; what is not defined has no bar."""
     for i, (key, text, color) in enumerate((('iou', 'IoU', COLORS[1]), ('recall', 'recall', COLORS[4]))):
@@ -163,7 +171,8 @@ def _bars(ax: Axes, names: Sequence[str], scores: Sequence[dict[str, Any]], labe
         ax.bar_label(bars, ['' if np.isnan(value) else f'{value:.2f}' for value in values], fontsize=8)
     ax.set_xticks(np.arange(len(names)), names)
     ax.set_xlim(-0.7, len(names) - 0.3)
-    ax.set(xlabel=label, ylim=(0, 1.12))
+    ax.set_xlabel(label, parse_math=False)
+    ax.set_ylim(0, 1.12)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -139,5 +139,8 @@ def _maps(classes: np.ndarray, visibility: np.ndarray, center: np.ndarray) -> li
     return [
         ('the twelve classes', bev_classes(classes)),
         ('vehicles: visibility token', bev_visibility(visibility, road)),
-        ('vehicles: centres', painter.bev_prediction(center, painter.road_map(road))),
+        (
+            'vehicles: heat map of the centres, blue 0.5, white 1',
+            painter.bev_prediction(center, painter.road_map(road)),
+        ),
     ]

@@ -15,13 +15,13 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..datasets import CVTIONuScenesDataset
-from .panels import model_views, sample_panel
-from .scene import write_picture
+from .panels import model_views, sample_panel, short_token
+from .scene import channel_of, frame_name, write_picture
 
 
 @HOOKS.register_module()
 class CVTIOVisualizationHook(Hook):
-    """Writes PNG panels of the first label group: of tested samples to a folder, of validated ones to the visualizer.
+    """Writes PNG panels of one label group: of tested samples to a folder, of validated ones to the visualizer.
 
     Args:
         draw: whether to draw tested samples.
@@ -31,6 +31,7 @@ class CVTIOVisualizationHook(Hook):
         test_out_dir: folder of the panels, below the run's timestamped folder; nothing is written without.
         val_panels: samples, spread evenly over the main process's share, that each validation adds to the backends of
             the runner's visualizer, such as TensorBoard; 0 for none.
+        group: name of the label group; the first without.
         **_: what mmdet3d's stock ``test.py`` sets for other tasks.
     """
 
@@ -42,6 +43,7 @@ class CVTIOVisualizationHook(Hook):
         wait_time: float = 2.0,
         test_out_dir: str | None = None,
         val_panels: int = 4,
+        group: str | None = None,
         **_: object,
     ) -> None:
         self.draw = draw
@@ -50,6 +52,7 @@ class CVTIOVisualizationHook(Hook):
         self.wait_time = wait_time
         self.test_out_dir = test_out_dir
         self.val_panels = val_panels
+        self.group = group
         self._tested = self._validated = 0
 
     def after_test_iter(
@@ -61,7 +64,7 @@ class CVTIOVisualizationHook(Hook):
         for imgs, sample in zip(data_batch['inputs']['imgs'], outputs, strict=True):
             if self._tested % self.interval == 0:
                 picture = self._panel(runner, runner.test_dataloader.dataset, imgs, sample)
-                self._output(runner, f'{sample.scene_name}_{sample.sample_token}.png', picture)
+                self._output(runner, f'{frame_name(sample.scene_name, sample.sample_token)}.png', picture)
             self._tested += 1
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -81,14 +84,18 @@ class CVTIOVisualizationHook(Hook):
             if rest == 0 and number < self.val_panels:
                 picture = self._panel(runner, dataset, imgs, sample)
                 # No slash, of which the local backend would make a folder that is not there.
-                runner.visualizer.add_image(f'val_{sample.scene_name}_{sample.sample_token[:8]}', picture, runner.iter)
+                name = frame_name(sample.scene_name, short_token(sample.sample_token))
+                runner.visualizer.add_image(f'val_{name}', picture, runner.iter)
             self._validated += 1
 
-    @staticmethod
-    def _panel(runner: Runner, dataset: CVTIONuScenesDataset, imgs: Tensor, sample: Det3DDataSample) -> np.ndarray:
+    def _panel(
+        self, runner: Runner, dataset: CVTIONuScenesDataset, imgs: Tensor, sample: Det3DDataSample
+    ) -> np.ndarray:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         names = getattr(dataset, 'cameras', None) or dataset.metainfo.get('cameras', ())
-        return sample_panel(model_views(imgs, sample, names), sample, model.head.groups[0], 0, dataset.bev_grid)
+        channel = channel_of(model.head.groups, self.group)
+        views = model_views(imgs, sample, names)
+        return sample_panel(views, sample, model.head.groups[channel], channel, dataset.bev_grid)
 
     def _output(self, runner: Runner, name: str, picture: np.ndarray) -> None:
         if self.test_out_dir is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..labels.groups import LabelGroup
 from . import painter
 
 _MARGIN, _SWATCH = 20, 18  # pixels
@@ -14,13 +15,12 @@ _OF_ERRORS = (
     ('true positive: found', painter.HIT),
     ('false positive: nothing there', painter.FALSE),
     ('false negative: missed', painter.MISSED),
-    ('too little visible: left out', painter.LEFT_OUT),
 )
 
 
 def panel_key(
     size: tuple[int, int],
-    name: str,
+    group: LabelGroup,
     threshold: float,
     predicted: np.ndarray,
     truth: tuple[np.ndarray, np.ndarray] | None,
@@ -29,7 +29,7 @@ def panel_key(
 
     Args:
         size: (width, height) in pixels.
-        name: of the label group.
+        group: the label group.
         threshold: of the probability.
         predicted: (h, w) bool.
         truth: target and kept cells, (h, w) bool each.
@@ -41,25 +41,23 @@ def panel_key(
     draw = ImageDraw.Draw(canvas)
     y = 4
     if truth is not None:
-        text = f'{name} IoU@{threshold:.2f}  {frame_iou(predicted, *truth):.2f}'
+        iou = frame_iou(predicted, *truth)
+        text = f'{group.name} IoU@{threshold:.2f}  ' + ('–' if iou is None else f'{iou:.2f}')
         draw.text((_MARGIN, y), text, painter.INK, painter.font(26))
-        y = _swatches(draw, 'Truth and errors', _OF_ERRORS, y + 46)
+        left_out = [('too little visible: left out', painter.LEFT_OUT)] * (group.min_visibility > 0)
+        y = _swatches(draw, 'Truth and errors', [*_OF_ERRORS, *left_out], y + 46)
     y = probability_bar(canvas, (_MARGIN, y + 8), size[0] - 2 * _MARGIN - 8, threshold)
     images = [('predicted', painter.PREDICTED)] + [('truth: outline', painter.INK)] * (truth is not None)
     y = _swatches(draw, 'On the ground in the images', images, y + 8)
-    if truth is not None:
-        _swatches(
-            draw,
-            'Map; the arrow is the ego, ahead is up',
-            [(layer.replace('_', ' '), color) for layer, color in painter.LAYERS.items()],
-            y + 8,
-        )
+    layers = [(layer.replace('_', ' '), color) for layer, color in painter.LAYERS.items()] * (truth is not None)
+    _swatches(draw, 'Map; the arrow is the ego, ahead is up', layers, y + 8)
     return np.asarray(canvas)
 
 
-def frame_iou(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray) -> float:
-    """IoU of a frame's kept cells, masks (h, w); 0 for an empty union."""
-    return float((predicted & target & keep).sum() / max(((predicted | target) & keep).sum(), 1))
+def frame_iou(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray) -> float | None:
+    """IoU of a frame's kept cells, masks (h, w); None where there is nothing to find and nothing was found."""
+    union = ((predicted | target) & keep).sum()
+    return float((predicted & target & keep).sum() / union) if union else None
 
 
 def probability_bar(canvas: Image.Image, corner: tuple[int, int], width: int, threshold: float) -> int:
@@ -70,7 +68,7 @@ def probability_bar(canvas: Image.Image, corner: tuple[int, int], width: int, th
     bar = painter.bev_prediction(score, painter.road_map(np.zeros(score.shape, bool)))
     canvas.paste(Image.fromarray(bar), (x, y + 26))
     mark = x + threshold * (width - 1)
-    draw.line([(mark, y + 22), (mark, y + 26 + _SWATCH + 3)], painter.TRUTH, 2)
+    draw.line([(mark, y + 22), (mark, y + 26 + _SWATCH + 3)], painter.THRESHOLD, 2)
     for share, anchor in ((0.0, 'la'), (0.5, 'ma'), (1.0, 'ra')):
         draw.text((x + share * width, y + 48), f'{share:g}', painter.INK, painter.font(15), anchor=anchor)
     return y + 70
@@ -79,7 +77,7 @@ def probability_bar(canvas: Image.Image, corner: tuple[int, int], width: int, th
 def _swatches(draw: ImageDraw.ImageDraw, heading: str, entries: Sequence[tuple[str, Sequence[int]]], y: int) -> int:
     """A heading and colours with their names, two in a row where they are short; returns where they end (y)."""
     draw.text((_MARGIN, y), heading, painter.INK, painter.font())
-    columns = 1 if max(len(name) for name, _ in entries) > 20 else 2
+    columns = 1 if max((len(name) for name, _ in entries), default=0) > 20 else 2
     for i, (name, color) in enumerate(entries):
         left, top = _MARGIN + i % columns * 200, y + 27 + i // columns * 25
         draw.rectangle([left, top, left + _SWATCH, top + _SWATCH], tuple(color), painter.FAINT)

@@ -14,7 +14,7 @@ from ..labels.classes import CLASSES
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart; the pink is moved away from the greys.
 HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 110, 200)
-PREDICTED, TRUTH = (86, 180, 233), (240, 228, 66)
+PREDICTED, THRESHOLD = (86, 180, 233), (240, 228, 66)
 BACKGROUND, ROAD, INK, FAINT = (24, 26, 32), (58, 62, 72), (235, 235, 235), (110, 114, 124)
 LEFT_OUT = (200, 203, 210)
 GAP, LINE = 8, 28  # pixels between pictures, and of a line of text
@@ -119,7 +119,7 @@ def panel(
     """Lays out a title, the cameras (three in a row), and the BEV maps with their captions.
 
     Args:
-        cameras: each (H, W, 3) uint8 RGB, one size.
+        cameras: each (H, W, 3) uint8 RGB; of several shapes, each keeps its own.
         bevs: (caption, (h, w, 3) uint8 RGB).
         title: first line.
         grid: of the maps.
@@ -130,7 +130,8 @@ def panel(
     Returns:
         (height, 3 · width + 32, 3) uint8 RGB.
     """
-    height = round(width * cameras[0].shape[0] / cameras[0].shape[1])
+    heights = [round(width * camera.shape[0] / camera.shape[1]) for camera in cameras]
+    height = max(heights)
     rows = -(-len(cameras) // 3)
     top = GAP + LINE + rows * (height + GAP)
     canvas = Image.new('RGB', (3 * (width + GAP) + GAP, top + bool(bevs) * (width + LINE)), BACKGROUND)
@@ -138,14 +139,15 @@ def panel(
     draw.text((GAP, GAP), title, INK, font())
     for i, camera in enumerate(cameras):
         corner = (GAP + i % 3 * (width + GAP), GAP + LINE + i // 3 * (height + GAP))
-        canvas.paste(Image.fromarray(cv2.resize(camera, (width, height), interpolation=cv2.INTER_LINEAR)), corner)
+        camera = cv2.resize(camera, (width, heights[i]), interpolation=cv2.INTER_LINEAR)
+        canvas.paste(Image.fromarray(camera), corner)
         if names:
             draw.text((corner[0] + 5, corner[1] + 3), names[i], INK, font(), stroke_width=2, stroke_fill=BACKGROUND)
     for i, (caption, bev) in enumerate(bevs):
         bev = enlarge(bev, width)
         corner = (GAP + i * (width + GAP), top)
         canvas.paste(Image.fromarray(bev), corner)
-        _draw_ego(draw, *(corner + width / max(grid.size) * grid.pixels_from_ego[:2, 2]))
+        _draw_ego(draw, *(corner + width / max(grid.size) * (grid.pixels_from_ego[:2, 2] + 0.5)))
         draw_scale(draw, corner[0] + 10, corner[1] + len(bev) - 14, len(bev) / grid.metres[0], grid.metres[0])
         draw.text((corner[0], top + width + 3), caption, INK, font())
     if key is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ def model_views(imgs: Tensor, sample: Det3DDataSample, names: Sequence[str] = ()
     return [View(*parts) for parts in zip(pictures, sample.intrinsics, sample.cam_from_ego, names, strict=True)]
 
 
+def short_token(token: str) -> str:
+    """The start of a token of nuScenes, which is enough to find it; any other name in full."""
+    return token[:8] if re.fullmatch('[0-9a-f]{32}', token) else token
+
+
 def in_places(views: Sequence[View]) -> list[View]:
     """As one sees them from the car: those that look ahead before those that look back, each from left to right."""
     axes = [view.cam_from_ego[2, :3] for view in views]  # optical axis in the ego frame
@@ -78,7 +84,7 @@ def sample_panel(
         ground = painter.map_layers(classes.numpy())
         truth = group.target(classes).numpy(), group.keep(visibility).numpy()
     probability = painter.enlarge(painter.bev_prediction(score, ground), WIDTH)
-    painter.outline(probability, painter.enlarge(predicted.astype(np.uint8), WIDTH), painter.TRUTH)
+    painter.outline(probability, painter.enlarge(predicted.astype(np.uint8), WIDTH), painter.THRESHOLD)
     maps = [(f'{group.name}: probability', probability)]
     if truth is not None:
         maps.append((f'{group.name}: truth and errors', painter.bev_errors(predicted, *truth, ground)))
@@ -86,11 +92,11 @@ def sample_panel(
     return painter.panel(
         [camera_picture(view, predicted, truth and truth[0] & truth[1], grid) for view in views],
         maps,
-        f'{sample.scene_name}   {sample.sample_token[:8]}   {note}',
+        '   '.join(filter(None, (sample.scene_name, short_token(sample.sample_token), note))),
         grid,
         [view.name for view in views],
         WIDTH,
-        panel_key((WIDTH, WIDTH + painter.LINE), group.name, threshold, predicted, truth),
+        panel_key((WIDTH, WIDTH + painter.LINE), group, threshold, predicted, truth),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from ..datasets import CVTIONuScenesDataset
 from ..labels.errors import DataError
+from ..labels.groups import LabelGroup
 from ..labels.io import write_result
 from ..models import CVTIOSegmentor
 from .panels import View
@@ -40,15 +42,52 @@ def scene_indices(dataset: CVTIONuScenesDataset, scene: str) -> list[int]:
     return sorted(found, key=lambda index: infos[index]['timestamp'])
 
 
+def frame_indices(dataset: CVTIONuScenesDataset, starts: Iterable[str]) -> list[int]:
+    """Indices of the samples whose token is one of ``starts`` or, where none is, begins so.
+
+    Raises:
+        DataError: there is no such sample.
+    """
+    tokens = [dataset.get_data_info(index)['sample_token'] for index in range(len(dataset))]
+    found: list[int] = []
+    for start in starts:
+        chosen = [index for index, token in enumerate(tokens) if token == start] or [
+            index for index, token in enumerate(tokens) if token.startswith(start)
+        ]
+        if not chosen:
+            raise DataError(f'--frames {start}: no such sample in {dataset.ann_file}')
+        found += chosen
+    return found
+
+
+def channel_of(groups: Sequence[LabelGroup], name: str | None) -> int:
+    """Index of a label group among a model's outputs; without a name, the first.
+
+    Raises:
+        DataError: the model has no such group.
+    """
+    names = [group.name for group in groups]
+    if name is not None and name not in names:
+        raise DataError(f'label group {name}: expected one of {", ".join(names)}')
+    return 0 if name is None else names.index(name)
+
+
 @torch.inference_mode()
 def predict_frames(
     model: CVTIOSegmentor, dataset: CVTIONuScenesDataset, indices: Iterable[int]
 ) -> Iterator[tuple[dict, Det3DDataSample]]:
-    """Info and predicted sample of each frame, one after the other."""
+    """Info and predicted sample of each frame, one after the other.
+
+    Raises:
+        DataError: a prediction is not finite, so that it is neither above nor below a threshold.
+    """
     model.eval()
     for index in indices:
         (sample,) = model.test_step(pseudo_collate([dataset[index]]))
-        yield dataset.get_data_info(index), sample
+        info = dataset.get_data_info(index)
+        if not sample.pred_bev.scores.isfinite().all():
+            raise DataError(f'sample {info["sample_token"]}: expected finite probabilities, the model predicts nan')
+        yield info, sample
 
 
 def photo_views(info: dict) -> list[View]:
@@ -91,6 +130,12 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     else:
         for number, frame in enumerate(frames):
             write_picture(path / f'{number:04d}.png', frame)
+
+
+def frame_name(scene: str, token: str) -> str:
+    """Name of a frame's files: what others called it, without what could lead out of the folder."""
+    name = re.sub(r'[^\w.-]', '_', f'{scene}_{token}' if scene else token).lstrip('.')
+    return name.encode()[:180].decode(errors='ignore') or 'frame'  # file systems allow 255 bytes, and endings are added
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

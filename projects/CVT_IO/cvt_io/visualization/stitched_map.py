@@ -46,7 +46,7 @@ class StitchedMap:
         self._sum = np.zeros(self.size, np.float32)
         self._frames = np.zeros(self.size, np.float32)
         self.ground = painter.road_map(np.zeros(self.size, bool))
-        self.truth = np.zeros(self.size, bool)
+        self.truth: np.ndarray | None = None
 
     def add(
         self,
@@ -61,7 +61,7 @@ class StitchedMap:
             score: (h, w) probabilities.
             pose: its world_from_ego (4, 4).
             ground: (h, w, 3) uint8 to lie below; later frames lie over earlier ones.
-            truth: (h, w) bool; ``truth`` of the map is what is true in any frame.
+            truth: (h, w) bool; ``truth`` of the map is what is true in any frame, None without.
         """
         bev_from_map = np.linalg.inv(self._map_from_world() @ self._world_from_bev(np.asarray(pose)))
         score = np.clip(score.astype(np.float32), _SURE, 1 - _SURE)
@@ -72,7 +72,8 @@ class StitchedMap:
         if ground is not None:
             self.ground[reached] = self._warp(ground, bev_from_map, cv2.INTER_NEAREST)[reached]
         if truth is not None:
-            self.truth |= self._warp(truth.astype(np.uint8), bev_from_map, cv2.INTER_NEAREST) > 0
+            seen = self._warp(truth.astype(np.uint8), bev_from_map, cv2.INTER_NEAREST) > 0
+            self.truth = seen if self.truth is None else self.truth | seen
 
     @property
     def reached(self) -> np.ndarray:
@@ -117,12 +118,13 @@ def add_sample(
     stitched.add(sample.pred_bev.scores[channel].cpu().numpy(), pose, ground, truth)
 
 
-def draw_stitched(stitched: StitchedMap, title: str, threshold: float = 0.5) -> np.ndarray:
+def draw_stitched(stitched: StitchedMap, title: str, name: str, threshold: float = 0.5) -> np.ndarray:
     """The map with the truth's outline, the ego's way and a metric scale, and a key to its right.
 
     Args:
         stitched: with all frames added.
         title: of the picture.
+        name: of the label group.
         threshold: of the probability, for the outline.
 
     Returns:
@@ -131,8 +133,11 @@ def draw_stitched(stitched: StitchedMap, title: str, threshold: float = 0.5) -> 
     probability = stitched.probability
     picture = painter.enlarge(painter.bev_prediction(probability, stitched.ground), _LONGEST)
     picture[painter.enlarge((~stitched.reached).astype(np.uint8), _LONGEST) > 0] = 0
-    for mask, color, thickness in ((stitched.truth, painter.INK, 1), (probability >= threshold, painter.TRUTH, 2)):
-        painter.outline(picture, painter.enlarge(mask.astype(np.uint8), _LONGEST), color, thickness)
+    lines = [('way of the ego', painter.FALSE)]
+    if stitched.truth is not None:
+        painter.outline(picture, painter.enlarge(stitched.truth.astype(np.uint8), _LONGEST), painter.INK, 1)
+        lines.insert(0, ('truth of any frame: outline', painter.INK))
+    painter.outline(picture, painter.enlarge((probability >= threshold).astype(np.uint8), _LONGEST), painter.THRESHOLD)
     height, width = picture.shape[:2]
     canvas = Image.new('RGB', (width + _KEY, max(height, 420) + painter.GAP), painter.BACKGROUND)
     canvas.paste(Image.fromarray(picture), (0, 0))
@@ -141,16 +146,24 @@ def draw_stitched(stitched: StitchedMap, title: str, threshold: float = 0.5) -> 
     _draw_way(draw, (stitched.trajectory() + 0.5) * pixels)
     metres = stitched.size[0] * stitched.metres_per_cell
     painter.draw_scale(draw, 14, height - 16, pixels / stitched.metres_per_cell, metres)
-    left = width + 20
-    draw.text((left, 8), title, painter.INK, painter.font(26))
-    draw.text((left, 44), f'{len(stitched.poses)} frames, mean of the log-odds', painter.INK, painter.font())
+    draw.text((width + 20, 8), title, painter.INK, painter.font(26))
+    note = f'{name}: {len(stitched.poses)} frames, mean of the log-odds'
+    draw.text((width + 20, 44), note, painter.INK, painter.font())
+    _draw_key(canvas, width + 20, lines, threshold)
+    return np.asarray(canvas)
+
+
+def _draw_key(
+    canvas: Image.Image, left: int, lines: Sequence[tuple[str, tuple[int, int, int]]], threshold: float
+) -> None:
+    """What colours and lines mean, from a column of pixels on."""
+    draw = ImageDraw.Draw(canvas)
     y = probability_bar(canvas, (left, 88), _KEY - 48, threshold)
-    for text, color in (('truth of any frame: outline', painter.INK), ('way of the ego', painter.FALSE)):
+    for text, color in lines:
         draw.line([(left, y + 20), (left + 20, y + 20)], color, 3)
         draw.text((left + 30, y + 10), text, painter.INK, painter.font())
         y += 28
     draw.text((left, y + 16), 'World frame: x to the right, y up.\nBlack: in no frame.', painter.INK, painter.font())
-    return np.asarray(canvas)
 
 
 def _draw_way(draw: ImageDraw.ImageDraw, points: np.ndarray) -> None:

@@ -21,10 +21,6 @@ function edges(count, cornerToCorner) {
   return Array.from({ length: count + 1 }, (_, i) => Math.min(Math.max(first + i * side, 0), 1));
 }
 
-/** Edges of a scale's patches in 0…1; the last of merged ones may be cut off. */
-const patchEdges = (scale, axis) =>
-  Array.from({ length: scale.size[axis] + 1 }, (_, i) => Math.min((i * scale.merged) / scale.feature_size[axis], 1));
-
 /** A cell's x, y, width and height, in whole pixels, so that no seam shows between neighbours. */
 function box(xs, ys, column, row, width, height) {
   const [x, y] = [Math.round(xs[column] * width), Math.round(ys[row] * height)];

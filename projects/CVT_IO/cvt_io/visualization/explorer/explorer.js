@@ -20,7 +20,7 @@ const explorer = {
     element('model').textContent = data.model;
     data.frames.forEach((frame, i) => {
       for (const key of ['probability', 'truth']) if (frame.bev[key]) frame.bev[key] = bytesOf(frame.bev[key]);
-      add(element('frame'), 'option', { value: i, textContent: `${frame.scene} · ${frame.token.slice(0, 8)}` });
+      add(element('frame'), 'option', { value: i, textContent: `${frame.scene} · ${frame.short_token}` });
     });
     element('frame').addEventListener('change', () => this.open(data.frames[element('frame').value]));
     for (const id of ['scale', 'head', 'decode-head']) element(id).addEventListener('change', () => this.choose());
@@ -49,9 +49,7 @@ const explorer = {
     element('source').textContent = `${this.data.checkpoint} · ${frame.scene} · ${frame.token}`;
     const extent = frame.bev.metres.join(' × ');
     element('bev-note').textContent = `probability of ${frame.bev.group}, ${extent} m, ahead is up`;
-    element('precision').textContent =
-      'Weights are kept as bytes, each to within 1/510 of the largest in its row: here '
-      + `${frame.error.toExponential(1)} or less.`;
+    element('limits').hidden = !frame.decode;
     for (const id of ['latents-figure', 'decode-label']) element(id).hidden = !frame.decode;
     element('head-label').textContent = frame.decode ? 'Encode head' : 'Head';
     const merged = (side) => (side > 1 ? `, ${side} × ${side} merged` : '');
@@ -235,7 +233,11 @@ const explorer = {
     element('explanation').textContent = item ? text[item.kind] : 'Choose an image patch, '
       + `${direct ? '' : 'a latent '}or a BEV cell to see what it reads and what reads it.`;
     const key = item?.kind === 'patch' ? 'cells' : 'patches';
-    element('most').textContent = item ? `strongest: ${percent(most[key])}` : 'strongest';
+    const names = { patches: 'patch', latents: 'latent', cells: 'cell' };
+    const strengths = Object.keys(names)
+      .filter((kind) => this.shown[kind])
+      .map((kind) => `${names[kind]} ${percent(most[kind])}`);
+    element('most').textContent = ['strongest', strengths.join(', ')].join(' ').trim();
     if (!announce) return;
     const strongest = item && this.shown[key].indexOf(most[key]);
     const found = item ? this.nameOf({ kind: key === 'cells' ? 'cell' : 'patch', index: strongest }) : '';

@@ -16,6 +16,8 @@ from ...geometry import BEVGrid
 from ...labels.classes import ROAD
 from ...labels.errors import DataError
 from ...labels.groups import LabelGroup
+from ..panels import View, short_token
+from ..scene import photo_views
 
 PICTURE_WIDTH = 480  # pixels of a camera's picture
 BUDGET = 5_300_000  # bytes of a frame's maps; base64 makes 7.1 MB of them
@@ -24,7 +26,13 @@ NOTHING, ON_ROAD, LEFT_OUT, POSITIVE = range(4)
 
 
 def explorer_frame(
-    item: Mapping, info: Mapping, maps: AttentionMaps, group: LabelGroup, grid: BEVGrid, budget: int = BUDGET
+    item: Mapping,
+    info: dict,
+    maps: AttentionMaps,
+    group: LabelGroup,
+    channel: int,
+    grid: BEVGrid,
+    budget: int = BUDGET,
 ) -> dict[str, Any]:
     """What the page holds of a frame.
 
@@ -32,38 +40,38 @@ def explorer_frame(
         item: what the data set's pipeline gives, with ``inputs`` and ``data_samples``; the label may be missing.
         info: the frame's entry in the infos.
         maps: of this frame alone (b = 1).
-        group: the label group of the first output.
+        group: the label group to show.
+        channel: its index in the maps' ``logits``.
         grid: the BEV grid.
         budget: bytes that the maps may take; above it, patches of the finest scales are merged, two by two.
 
     Returns:
-        Plain containers. The maps are rows of bytes, each with the weight that 255 stands for; ``error`` is the
-        largest difference between a weight and what is read back.
+        Plain containers. The maps are rows of bytes, each with the weight that 255 stands for.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: a picture cannot be read, or what the model computes is not finite.
     """
-    scales, errors, decode = [], [], None
+    if not all(values.isfinite().all() for values in (*maps.reads, maps.logits)):
+        raise DataError(f'sample {info["sample_token"]}: expected finite attention and probabilities, found nan')
+    scales, decode = [], None
     if maps.decode_by_reader is not None:
         latents = maps.decode_by_reader[0].flatten(2)  # m, P, g·Q
-        decode, error = quantise(latents)
-        errors.append(error)
+        decode = quantise(latents)
         budget -= latents.numel()
     for feature_size, merged, reads in merge_patches([read[0] for read in maps.reads], budget):
-        rows, error = quantise(reads.transpose(0, 1).flatten(1, 2).flatten(2))  # m, g·Q, k·h·w
+        rows = quantise(reads.transpose(0, 1).flatten(1, 2).flatten(2))  # m, g·Q, k·h·w
         scales.append(dict(feature_size=feature_size, merged=merged, size=list(reads.shape[-2:]), **rows))
-        errors.append(error)
     return dict(
         scene=info['scene_name'],
         token=info['sample_token'],
-        cameras=camera_pictures(info['images'], item['inputs']),
+        short_token=short_token(info['sample_token']),
+        cameras=camera_pictures(photo_views(info), item['inputs']),
         heads=maps.reads[0].shape[2],
         grids=maps.reads[0].shape[1],
         reader_size=list(maps.reader_size),
         scales=scales,
         decode=decode,
-        bev=bev_maps(item['data_samples'], maps, group, grid),
-        error=max(errors),
+        bev=bev_maps(item['data_samples'], maps.logits[0, channel], group, grid) | dict(cells=list(maps.bev_size)),
     )
 
 
@@ -90,43 +98,37 @@ def merge_patches(reads: Sequence[Tensor], budget: int) -> list[tuple[list[int],
     return found
 
 
-def quantise(rows: Tensor) -> tuple[dict[str, str], float]:
+def quantise(rows: Tensor) -> dict[str, str]:
     """Rows of weights (…, T) ≥ 0 → bytes.
 
     Returns:
-        ``levels`` (uint8) and ``peaks`` (float32, one a row) in base64, where weight = level / 255 · peak; and the
-        largest error, which is at most the largest peak / 510 but for rounding.
+        ``levels`` (uint8) and ``peaks`` (float32, one a row) in base64, where weight = level / 255 · peak, which is off
+        by at most peak / 510 but for rounding.
     """
     weights = rows.float().cpu().numpy()
     peaks = weights.max(-1, keepdims=True).astype('<f4')
     levels = np.round(weights / np.maximum(peaks, np.finfo(np.float32).tiny) * 255).astype(np.uint8)
-    error = np.abs(levels * (peaks / 255) - weights).max()
-    return dict(levels=_base64(levels), peaks=_base64(peaks)), float(error)
+    return dict(levels=_base64(levels), peaks=_base64(peaks))
 
 
-def camera_pictures(images: Sequence[Mapping], inputs: Mapping[str, Tensor]) -> list[dict[str, str]]:
+def camera_pictures(views: Sequence[View], inputs: Mapping[str, Tensor]) -> list[dict[str, str]]:
     """What the model sees of each camera, cut out of the original pictures, which are sharper: name and JPEG."""
     height, width = inputs['imgs'].shape[-2:]
     size = (PICTURE_WIDTH, round(PICTURE_WIDTH * height / width))
     pictures = []
-    for image, intrinsics in zip(images, inputs['intrinsics'].double().numpy(), strict=True):
-        picture = cv2.imread(image['path'])
-        if picture is None:
-            raise DataError(f'{image["path"]}: expected an image, it cannot be read')
+    for view, intrinsics in zip(views, inputs['intrinsics'].double().numpy(), strict=True):
         # The pipeline scales and shifts; so do the intrinsics.
-        seen = np.linalg.inv(intrinsics @ np.linalg.inv(image['intrinsics'])) @ [[0, width], [0, height], [1, 1]]
+        seen = np.linalg.inv(intrinsics @ np.linalg.inv(view.intrinsics)) @ [[0, width], [0, height], [1, 1]]
         (left, right), (top, bottom) = np.round(seen[:2]).astype(int)
-        part = picture[max(top, 0) : bottom, max(left, 0) : right]
-        jpeg = cv2.imencode(
-            '.jpg', cv2.resize(part, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 88]
-        )
-        pictures.append(dict(name=image['camera'], picture='data:image/jpeg;base64,' + _base64(jpeg[1])))
+        part = cv2.resize(view.img[max(top, 0) : bottom, max(left, 0) : right], size, interpolation=cv2.INTER_AREA)
+        _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(part, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+        pictures.append(dict(name=view.name, picture='data:image/jpeg;base64,' + _base64(jpeg)))
     return pictures
 
 
-def bev_maps(sample: Any, maps: AttentionMaps, group: LabelGroup, grid: BEVGrid) -> dict[str, Any]:
-    """Probability of the first output and, if there is a label, what each pixel is."""
-    probability = maps.logits[0, 0].float().sigmoid().cpu().numpy()
+def bev_maps(sample: Any, logits: Tensor, group: LabelGroup, grid: BEVGrid) -> dict[str, Any]:
+    """Probability of one output, logits (h, w), and, if there is a label, what each pixel is."""
+    probability = logits.float().sigmoid().cpu().numpy()
     label, truth = sample.get('gt_bev'), None
     if label is not None:
         pixels = np.full(probability.shape, NOTHING, np.uint8)
@@ -139,8 +141,7 @@ def bev_maps(sample: Any, maps: AttentionMaps, group: LabelGroup, grid: BEVGrid)
         group=group.name,
         size=list(grid.size),
         metres=list(grid.metres),
-        ego=grid.pixels_from_ego[:2, 2].tolist(),
-        cells=list(maps.bev_size),
+        ego=(grid.pixels_from_ego[:2, 2] + 0.5).tolist(),  # from the corner; whole numbers are the cells' middles
         probability=_base64(np.round(probability * 255).astype(np.uint8)),
         truth=truth,
     )

@@ -27,6 +27,27 @@ function rowsOfHead(rows, heads, head) {
   });
 }
 
+/** Edges of a scale's patches in 0…1; the last of merged ones may be cut off. */
+const patchEdges = (scale, axis) =>
+  Array.from({ length: scale.size[axis] + 1 }, (_, i) => Math.min((i * scale.merged) / scale.feature_size[axis], 1));
+
+/** Pairs of patches of two scales that overlap: [patch of `shown`, patch of `part`, the share of the latter]. */
+function overlaps(shown, part) {
+  const [rows, columns] = [0, 1].map((axis) => {
+    const [to, from] = [patchEdges(shown, axis), patchEdges(part, axis)];
+    const found = [];
+    for (let i = 0; i + 1 < to.length; i++) {
+      for (let j = 0; j + 1 < from.length; j++) {
+        const common = Math.min(to[i + 1], from[j + 1]) - Math.max(to[i], from[j]);
+        if (common > 1e-9) found.push([i, j, common / (from[j + 1] - from[j])]);
+      }
+    }
+    return found;
+  });
+  return rows.flatMap(([i, j, high]) =>
+    columns.map(([k, l, wide]) => [i * shown.size[1] + k, j * part.size[1] + l, high * wide]));
+}
+
 /** The attention of one frame, for a choice of scale and heads. */
 class Maps {
   constructor(frame) {
@@ -47,38 +68,20 @@ class Maps {
     this.shown = scale === null ? finest : chosen[0];
     const [height, width] = this.shown.size;
     this.patches = height * width; // of a camera
-    const seen = this.patches * (this.cameras / frame.grids);
-    this.reads = Array.from({ length: this.readers }, () => new Float32Array(seen));
+    const seen = this.cameras / frame.grids; // cameras that a reader sees
+    this.reads = Array.from({ length: this.readers }, () => new Float32Array(this.patches * seen));
     for (const part of chosen) {
-      const { to, share } = this.resample(part);
+      const pairs = overlaps(this.shown, part);
+      const size = part.size[0] * part.size[1];
       rowsOfHead(part.rows, frame.heads, head).forEach((row, reader) => {
         const out = this.reads[reader];
-        const size = part.size[0] * part.size[1];
-        for (let i = 0; i < out.length; i++) {
-          const patch = i % this.patches;
-          out[i] += (row[Math.floor(i / this.patches) * size + to[patch]] * share[patch]) / chosen.length;
+        for (let camera = 0; camera < seen; camera++) {
+          const [at, from] = [camera * this.patches, camera * size];
+          for (const [to, patch, share] of pairs) out[at + to] += (row[from + patch] * share) / chosen.length;
         }
       });
     }
     this.latents = this.decode && rowsOfHead(this.decode, frame.heads, decodeHead);
-  }
-
-  /** For each patch that is shown: the patch of another scale that it lies in, and its share of that. */
-  resample(part) {
-    const [height, width] = this.shown.size;
-    const to = new Uint32Array(height * width);
-    const counts = new Uint32Array(part.size[0] * part.size[1]);
-    for (let patch = 0; patch < to.length; patch++) {
-      const place = [Math.floor(patch / width), patch % width];
-      const [row, column] = [0, 1].map((axis) => {
-        const middle = ((place[axis] + 0.5) * this.shown.merged) / this.shown.feature_size[axis];
-        const index = Math.floor((middle * part.feature_size[axis]) / part.merged);
-        return Math.min(index, part.size[axis] - 1);
-      });
-      to[patch] = row * part.size[1] + column;
-      counts[to[patch]]++;
-    }
-    return { to, share: Float32Array.from(to, (index) => 1 / counts[index]) };
   }
 
   /** Where a reader's row begins among the patches of all cameras. */
