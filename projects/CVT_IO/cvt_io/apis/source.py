@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..datasets.tokens import matching
 from ..labels.errors import DataError
 
 
@@ -29,11 +30,11 @@ class Source:
 def choose_frames(
     source: Source, frames: Sequence[str], scene: str | None, keys: Callable[[Any], tuple[str, str]], where: str
 ) -> Source:
-    """Only the frames whose token begins with one of ``frames``, and only those of a scene.
+    """Only the frames whose token is one of ``frames`` or begins so, and only those of a scene.
 
     Args:
         source: all frames.
-        frames: starts of tokens; none for all.
+        frames: tokens or starts of tokens; none for all.
         scene: name; None for all.
         keys: item → (token, scene name).
         where: the input's name for error messages.
@@ -47,9 +48,11 @@ def choose_frames(
     if not items:
         found = sorted({keys(item)[1] for item in source.items})
         raise DataError(f'{where}: no frames of scene {scene}, found {", ".join(found[:3])}')
-    for start in frames:
-        if not any(keys(item)[0].startswith(start) for item in items):
-            raise DataError(f'{where}: no frame {start}' + (f' in scene {scene}' if scene is not None else ''))
     if frames:
-        items = [item for item in items if keys(item)[0].startswith(tuple(frames))]
+        tokens = [keys(item)[0] for item in items]
+        chosen = {start: matching(tokens, start) for start in frames}
+        for start, indices in chosen.items():
+            if not indices:
+                raise DataError(f'{where}: no frame {start}' + (f' in scene {scene}' if scene is not None else ''))
+        items = [items[index] for index in sorted(set().union(*chosen.values()))]
     return Source(items, source.parse, source.any_rig)

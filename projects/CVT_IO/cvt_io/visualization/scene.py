@@ -16,6 +16,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from ..datasets import CVTIONuScenesDataset
+from ..datasets.tokens import matching
 from ..labels.errors import DataError
 from ..labels.groups import LabelGroup
 from ..labels.io import write_result
@@ -51,9 +52,7 @@ def frame_indices(dataset: CVTIONuScenesDataset, starts: Iterable[str]) -> list[
     tokens = [dataset.get_data_info(index)['sample_token'] for index in range(len(dataset))]
     found: list[int] = []
     for start in starts:
-        chosen = [index for index, token in enumerate(tokens) if token == start] or [
-            index for index, token in enumerate(tokens) if token.startswith(start)
-        ]
+        chosen = matching(tokens, start)
         if not chosen:
             raise DataError(f'--frames {start}: no such sample in {dataset.ann_file}')
         found += chosen
