@@ -3,17 +3,20 @@
 import argparse
 import sys
 from pathlib import Path
-from urllib.parse import urlparse
 
 # The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.engine import cli
 from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
+from projects.CVT_IO.cvt_io.engine.durable_files import disk_errors
+from projects.CVT_IO.cvt_io.engine.duration import duration
+from projects.CVT_IO.cvt_io.engine.latest_checkpoint import latest_checkpoint
+from projects.CVT_IO.cvt_io.engine.log_records import drop_repeated
 from projects.CVT_IO.cvt_io.engine.weights import check_resumable, read_checkpoint
 
 
@@ -35,7 +38,14 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from this checkpoint, or from the latest of the work folder',
+        help='continue from this checkpoint, or from the latest of the work folder that can be read',
+    )
+    parser.add_argument(
+        '--max-time',
+        type=duration,
+        metavar='DURATION',
+        help='save and stop, with exit code 75, before so much time has passed since the start: 23:30:00, 1-12:00:00, '
+        '90 (minutes), 2h; resume with --resume',
     )
     cli.add_runner_arguments(parser)
     return parser.parse_args()
@@ -44,14 +54,26 @@ def parse_args() -> argparse.Namespace:
 def prepare_start(cfg: Config) -> None:
     """Sees that the model can be built, and that the checkpoint to start from is there and fits."""
     model = build_model(cfg)
-    checkpoint = cfg.load_from or (find_latest_checkpoint(cfg.work_dir) if cfg.resume else None)
-    if checkpoint and not urlparse(checkpoint).scheme:
-        if cfg.resume:
-            check_resumable(model, checkpoint)
-        else:
-            read_checkpoint(checkpoint)
+    if cfg.resume and not cfg.load_from:
+        cfg.load_from = choose_latest(cfg.work_dir)
+        if cfg.load_from is None:  # a start that was killed before its first checkpoint has logged all the same
+            drop_repeated(Path(cfg.work_dir), 0, validated=False)
+        cfg.resume = cfg.load_from is not None  # mmengine would follow the folder's last_checkpoint, even to a URL
+    checkpoint = cfg.load_from
+    if checkpoint and cfg.resume:
+        check_resumable(model, checkpoint)
+    elif checkpoint:
+        read_checkpoint(checkpoint)
     if checkpoint and cfg.resume:
         cfg.model.backbone.init_cfg = None  # the checkpoint has the backbone's weights
+
+
+def choose_latest(work_dir: str) -> str | None:
+    """The checkpoint with which a run goes on; says so if there is a later one, which cannot be read."""
+    latest, problems = latest_checkpoint(work_dir)
+    for problem in problems:
+        print(f'warning: {problem}; going on from {latest}', file=sys.stderr)
+    return str(latest) if latest else None
 
 
 def main() -> None:
@@ -71,8 +93,12 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.max_time is not None:
+        hook = dict(type='CVTIOInterruptionHook', max_time=args.max_time)
+        cfg.merge_from_dict({'default_hooks.interruption': hook})
     prepare_start(cfg)
-    Runner.from_cfg(cfg).train()
+    with disk_errors(cfg.work_dir):
+        Runner.from_cfg(cfg).train()
 
 
 if __name__ == '__main__':

@@ -3,24 +3,29 @@ default_scope = 'mmdet3d'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    logger=dict(type='CVTIOLoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='CVTIOCheckpointHook',
         by_epoch=False,
         interval=1407,  # steps; an epoch of nuScenes
-        max_keep_ckpts=2,  # the one before survives a kill in the middle of saving
+        max_keep_ckpts=2,  # one more to fall back on
         save_last=True,
         save_best='vehicle/IoU@0.50',  # <label group>/IoU@<threshold>
         rule='greater',
     ),
     plain_checkpoint=dict(type='CVTIOPlainCheckpointHook'),
+    broken_frames=dict(type='CVTIOBrokenFramesHook'),
     visualization=dict(type='CVTIOVisualizationHook'),
+    health=dict(type='CVTIOHealthHook', action='stop'),  # or go_on, roll_back
+    interruption=dict(type='CVTIOInterruptionHook'),
 )
 
 env_cfg = dict(
-    cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl', timeout=600),  # seconds that a process waits for one that hangs; a dead one ends all
 )
 randomness = dict(seed=2022)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)

@@ -135,12 +135,24 @@ def test_not_learning(against):
 
 
 @pytest.mark.parametrize(
-    # At 2,990 steps the notes' run was at zero itself; at 11,432 it had 0.15, and slow starters are still to come.
+    # At 2,990 steps the notes' run was at zero itself; at 11,432 it had 0.15, and until 13,000 a run may start slowly.
     ('until', 'verdict'),
-    [(3000, Verdict.LEVEL), (11_500, Verdict.BEHIND), (13_000, Verdict.NOT_LEARNING)],
+    [(3000, Verdict.LEVEL), (11_500, Verdict.BEHIND), (14_500, Verdict.NOT_LEARNING)],
 )
 def test_slow_start_is_given_time(against, until, verdict):
     assert against(notes_rows('cvt_io_v2_6_rerun', until=until), 'cvt_io_v2_2').verdict is verdict
+
+
+def test_jump_of_the_loss_that_stays_is_a_collapse(against):
+    # The notes' v2_3 up to step 36,000 without its validations after 33,768: the loss goes from 0.009 to 0.022.
+    rows = [row for row in notes_rows('cvt_io_v2_3', until=36_500) if 'loss' in row or row['step'] <= 33_768]
+    result = against(rows, 'cvt_io_v2_1')
+    assert result.verdict is Verdict.COLLAPSED and result.run.collapse == Collapse(35_500, 36_000)
+
+
+def test_jump_of_the_loss_is_no_collapse_where_a_validation_says_otherwise(against):
+    rows = [row for row in notes_rows('cvt_io_v2_3', until=36_500) if 'loss' in row or row['step'] <= 33_768]
+    assert against([*rows, validation_row(36_500, 0.25)], 'cvt_io_v2_1').run.collapse is None
 
 
 @pytest.mark.parametrize('rows', [[training_row(50)], [training_row(50), validation_row(1000, 0.0)]])

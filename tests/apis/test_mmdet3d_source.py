@@ -172,3 +172,18 @@ def test_other_pickles(tmp_path, content):
         DataError, match=r'unreadable pickle|expected a dict with a data_list|expected at least one frame'
     ):
         mmdet3d_source(path)
+
+
+@pytest.mark.parametrize('code', ['(2,3)f8', 'f8,' * 9, '', 'f8 ', '\u0661f8', ')' * 99])
+def test_types_that_numpy_would_parse(tmp_path, code):
+    path = tmp_path / 'a.pkl'
+    path.write_bytes(b'cnumpy\ndtype\n(V' + code.encode('raw-unicode-escape') + b'\ntR.')
+    with pytest.raises(DataError, match='expected numbers, found an array of '):
+        read_info_pickle(path)
+
+
+def test_an_array_that_was_never_made(tmp_path):
+    """NEWOBJ leaves out what the constructor does."""
+    path = tmp_path / 'a.pkl'
+    path.write_bytes(b'cnumpy.core.multiarray\n_reconstruct\n)\x81.')
+    assert np.asarray(read_info_pickle(path)).size == 0

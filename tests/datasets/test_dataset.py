@@ -76,7 +76,7 @@ def test_fewer_cameras_in_another_order(toy_root):
 
 
 def test_missing_camera(toy_root):
-    with pytest.raises(DataError, match='no camera CAM_TOP'):
+    with pytest.raises(DataError, match='expected the camera CAM_TOP, found CAM_FRONT_LEFT'):
         build(toy_root, cameras=['CAM_TOP'])
 
 

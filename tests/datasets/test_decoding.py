@@ -71,10 +71,12 @@ def test_rare_samplings_are_pillows(tmp_path, sampling):
         np.testing.assert_array_equal(file.decode(), np.asarray(img))
 
 
-@pytest.mark.parametrize('mode', ['L', 'CMYK'])
-def test_other_colours_are_pillows(tmp_path, mode):
-    path = write(tmp_path / 'image.jpg', scene(61, 83).convert(mode))
-    file = EncodedImage.read(path)
+@pytest.mark.parametrize(('mode', 'kind'), [('L', 'jpg'), ('L', 'png'), ('P', 'png'), ('RGBA', 'png')])
+def test_other_colours_are_taken_on_demand(tmp_path, mode, kind):
+    path = write(tmp_path / f'image.{kind}', scene(61, 83).convert(mode))
+    with pytest.raises(DataError, match=f'expected an 8-bit image of mode RGB, found {mode}'):
+        EncodedImage.read(path)
+    file = EncodedImage.read(path, any_colour=True)
     assert not file.by_opencv
     with Image.open(path) as img:
         np.testing.assert_array_equal(file.decode(), np.asarray(img.convert('RGB')))
@@ -85,7 +87,7 @@ def test_truncated_file(tmp_path, length):
     path = tmp_path / 'image.jpg'
     data = Path(write(path, scene(90, 160))).read_bytes()
     path.write_bytes(data[:length])
-    with pytest.raises(DataError, match=r'image\.jpg: expected an image, found'):
+    with pytest.raises(DataError, match=r'image\.jpg: expected an image.* found'):
         EncodedImage.read(str(path)).decode()
 
 
@@ -125,7 +127,10 @@ def test_decoded_on_demand(tmp_path):
 
 
 def loaded(path: str, reduction: int = 1) -> dict:
-    frame = dict(path=path, intrinsics=[[1266, 0, 816], [0, 1266, 491], [0, 0, 1]], cam_from_ego=np.eye(4).tolist())
+    with Image.open(path) as img:
+        width, height = img.size
+    intrinsics = [[0.8 * width, 0, 0.51 * width], [0, 0.8 * width, 0.54 * height], [0, 0, 1]]
+    frame = dict(path=path, intrinsics=intrinsics, cam_from_ego=np.eye(4).tolist())
     return CVTIOLoadImages(reduction).transform({'images': [frame]})
 
 
@@ -162,9 +167,7 @@ def test_unknown_reduction():
 def test_bytes_are_not_read_twice(tmp_path):
     """A file that goes away after it was read can still be decoded."""
     path = write(tmp_path / 'image.jpg', scene(20, 30))
-    imgs = CVTIOLoadImages().transform({'images': [dict(path=path, intrinsics=np.eye(3), cam_from_ego=np.eye(4))]})[
-        'imgs'
-    ]
+    imgs = loaded(path)['imgs']
     expected = np.asarray(Image.open(BytesIO(Path(path).read_bytes())))
     Path(path).unlink()
     np.testing.assert_array_equal(imgs[0], expected)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 import torch
 from mmdet3d.registry import METRICS
 from mmdet3d.structures import Det3DDataSample
+from mmengine.dist import get_rank
 from mmengine.structures import BaseDataElement
 
-import projects.CVT_IO.cvt_io  # noqa: F401
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.torture.team import run_team
 
+TOKENS = count()
 GROUPS = dict(car=dict(classes=['car'], min_visibility=2), road=dict(classes=['lane', 'road_segment']))
 
 
@@ -18,6 +23,7 @@ def sample(scores, car, road, visibility) -> dict:
     classes[4, 0] = torch.tensor(car)
     classes[1, 0] = torch.tensor(road)
     return Det3DDataSample(
+        metainfo=dict(sample_token=f'frame {next(TOKENS)}'),
         pred_bev=BaseDataElement(scores=torch.tensor(scores)[:, None]),
         gt_bev=BaseDataElement(classes=classes, visibility=torch.tensor([visibility], dtype=torch.uint8)),
     ).to_dict()
@@ -68,6 +74,65 @@ def test_sums_counts_rather_than_averaging_samples():
     evaluator.process({}, [*samples(), empty])
     assert (first, second) == (pytest.approx(0.5), pytest.approx(0.5))
     assert evaluator.evaluate(3)['car/IoU@0.50'] == pytest.approx(0.5)
+
+
+def numbered(number: int) -> dict:
+    """One of the two samples under any name."""
+    return samples()[number % 2] | dict(sample_token=f'frame {number}')
+
+
+def dealt_out(shares: list[list[int]], size: int) -> dict[str, float] | str:
+    """What a process finds that has counted its share of the frames, or the error."""
+    evaluator = metric()
+    for number in shares[get_rank()]:
+        evaluator.process({}, [numbered(number)])
+    try:
+        return evaluator.evaluate(size)
+    except DataError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    'shares',
+    [
+        [[0, 2, 4], [1, 3, 0]],  # of mmengine's sampler, which repeats frames so that all have as many
+        [[0, 2, 4], [1, 3]],
+        [[3, 1], [4, 2, 0, 3]],  # in any order
+        [[0, 1, 2, 3, 4], []],
+        [[0, 3], [1, 4], [2, 0]],
+    ],
+)
+def test_processes_count_each_frame_once(shares):
+    evaluator = metric()
+    evaluator.process({}, [numbered(number) for number in range(5)])
+    assert run_team(len(shares), dealt_out, shares, 5) == [evaluator.evaluate(5)] * len(shares)
+
+
+@pytest.mark.parametrize(('frames', 'size'), [((0, 1), 3), ((0, 1, 1), 3), ((0, 1, 2), 2), ((), 1)])
+def test_a_frame_too_few_or_too_many_is_an_error(frames, size):
+    evaluator = metric()
+    evaluator.process({}, [numbered(number) for number in frames])
+    found = len(set(frames))
+    with pytest.raises(DataError, match=f'expected {size} frames of different sample_token, got {found}'):
+        evaluator.evaluate(size)
+
+
+def test_a_lost_frame_is_an_error_of_all_processes():
+    messages = run_team(2, dealt_out, [[0, 2], [1]], 4)
+    assert len(messages) == 2 and all('expected 4 frames' in message for message in messages)
+
+
+def test_each_evaluation_starts_anew():
+    evaluator = metric()
+    for _ in range(2):
+        evaluator.process({}, [numbered(0)])
+        assert evaluator.evaluate(1)['car/IoU@0.50'] == pytest.approx(0.5)
+
+
+def test_prefix():
+    evaluator = METRICS.build(dict(type='CVTIOIoUMetric', label_groups=GROUPS, thresholds=(0.5,), prefix='night'))
+    evaluator.process({}, samples())
+    assert evaluator.evaluate(2)['night/car/IoU@0.50'] == pytest.approx(0.5)
 
 
 def test_unknown_class_is_refused():

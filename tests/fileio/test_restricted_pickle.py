@@ -164,3 +164,62 @@ def test_errors_stay_short():
     with pytest.raises(DataError) as caught:
         RestrictedUnpickler(data, 'x').load()
     assert len(str(caught.value)) < 300
+
+
+def test_a_claimed_bytearray_takes_no_memory():
+    tracemalloc.start()
+    try:
+        found = RestrictedUnpickler(b'\x96' + (1 << 28).to_bytes(8, 'little') + b'x.', 'x')
+        with pytest.raises(DataError):
+            found.load()  # the array takes all there is, and the end is missing
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_bytearrays_come_back():
+    assert load(bytearray(b'abc'), 5) == bytearray(b'abc')
+
+
+@pytest.mark.parametrize('number', [b'\x8b', b'r', b'j\0', b'G123', b'J', b'X\1', b'\x95\0'])
+def test_numbers_that_end_too_early(number):
+    with pytest.raises(DataError, match='unreadable pickle: error: unpack requires'):
+        RestrictedUnpickler(b'N' + number, 'x').load()
+
+
+#: (), ((), ()), … forty deep: to hash it takes 2⁴⁰ steps, none of which can be interrupted.
+DEEP = b')' + b'2\x86' * 40
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'}' + DEEP + b'Ns.',  # SETITEM
+        b'}(' + DEEP + b'Nu.',  # SETITEMS
+        b'(' + DEEP + b'Nd.',  # DICT
+        b'\x8f(' + DEEP + b'\x90.',  # ADDITEMS
+        b'(' + DEEP + b'\x91.',  # FROZENSET
+        b'ccollections\nOrderedDict\n]' + DEEP + b'N\x86a\x85R.',
+    ],
+)
+def test_keys_in_keys_are_refused(data):
+    with pytest.raises(DataError, match='a key made of tuples or sets'):
+        RestrictedUnpickler(data, 'x').load()
+
+
+@pytest.mark.parametrize('key', ['a', 1, None, (1, 'b'), frozenset([1]), b'x', 1.5])
+def test_other_keys_come_back(key):
+    assert load({key: 1}, 4) == {key: 1}
+    assert load(OrderedDict([(key, 1)]), 4) == {key: 1}
+
+
+def test_what_is_called_is_not_spelled_out():
+    with pytest.raises(DataError, match='a call without a tuple of arguments'):
+        RestrictedUnpickler(DEEP + b'NR.', 'x').load()
+
+
+@pytest.mark.parametrize('data', [b'NNNs.', b'N(NNu.', b'NNa.', b'N(Ne.', b'N(N\x90.', b'}Na.', b']NNs.'])
+def test_items_go_into_containers_alone(data):
+    with pytest.raises(DataError, match=r'expected a (dict|list|set), found a (NoneType|dict|list)'):
+        RestrictedUnpickler(data, 'x').load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -185,3 +186,21 @@ def test_a_nested_shape_is_refused_shortly(saved):
     with pytest.raises(DataError) as caught:
         read_torch_zip(write(saved, entries(saved) | {'data.pkl': stream.getvalue()}))
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize('name', ['archive/data.pkl', 'archive/data/0'])
+def test_a_claimed_entry_takes_no_memory(saved, name):
+    """The central directory says a gigabyte, of a file of a kilobyte."""
+    write(saved, entries(saved))
+    data = bytearray(saved.read_bytes())
+    place = data.index(name.encode(), data.index(b'PK\1\2')) - 46
+    data[place + 20 : place + 28] = (1 << 30).to_bytes(4, 'little') * 2
+    saved.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError):
+            read_torch_zip(saved)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e6

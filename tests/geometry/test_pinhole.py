@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.CVT_IO.cvt_io.geometry import project, resize_crop_intrinsics
+from projects.CVT_IO.cvt_io.geometry import is_pinhole, project, resize_crop_intrinsics
 
 INTRINSICS = np.array([[1000.0, 0, 800], [0, 1200, 450], [0, 0, 1]])
 # A camera 1.5 m above the ego, looking ahead: camera x is ego −y, camera y is ego −z, camera z is ego x.
@@ -52,3 +52,45 @@ def test_the_batch_is_kept_and_the_input_is_not_changed():
     found = resize_crop_intrinsics(batch, (0.5, 0.5), (1, 2))
     np.testing.assert_array_equal(batch, before)
     np.testing.assert_allclose(found[1], resize_crop_intrinsics(2 * INTRINSICS, (0.5, 0.5), (1, 2)))
+
+
+NUSCENES = np.array([[1266.4, 0, 816.3], [0, 1266.4, 491.5], [0, 0, 1]])
+
+
+def changed(row: int, column: int, value: float) -> np.ndarray:
+    matrix = NUSCENES.copy()
+    matrix[row, column] = value
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ('matrix', 'any_size', 'of_1600_by_900'),
+    [
+        (NUSCENES, True, True),
+        (changed(0, 1, 5.0), True, True),  # a little skew
+        (changed(0, 1, 1300.0), False, False),
+        (changed(0, 0, -1266.4), False, False),
+        (changed(1, 1, 0), False, False),
+        (changed(1, 0, 1), False, False),
+        (changed(2, 2, 2), False, False),
+        (changed(0, 2, np.nan), False, False),
+        (changed(0, 0, np.inf), False, False),
+        (changed(0, 2, 1600 + 799), True, True),  # half an image beyond the border
+        (changed(0, 2, 1600 + 801), True, False),
+        (changed(1, 2, -451), True, False),
+        (changed(0, 0, 79), True, False),  # 1600 / 20 = 80
+        (changed(1, 1, 90_001), True, False),  # 900 · 100
+        (np.diag([0.25, 0.25, 1]) @ NUSCENES, True, True),  # of a quarter of the size: its middle is still inside
+        (np.diag([4, 4, 1]) @ NUSCENES, True, False),
+        (np.zeros((3, 3)), False, False),
+    ],
+)
+def test_what_can_be_intrinsics(matrix, any_size, of_1600_by_900):
+    assert (is_pinhole(matrix), is_pinhole(matrix, np.array([1600, 900]))) == (any_size, of_1600_by_900)
+
+
+def test_intrinsics_of_many_images_at_once():
+    matrices = np.stack([NUSCENES, changed(0, 0, np.nan), NUSCENES / [[4], [4], [1]]])
+    sizes = np.array([[1600, 900], [1600, 900], [400, 225]])
+    assert is_pinhole(matrices, sizes).tolist() == [True, False, True]
+    assert is_pinhole(np.stack([matrices] * 2), np.stack([sizes] * 2)).shape == (2, 3)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.CVT_IO.cvt_io.geometry import flat_pose, invert_rigid, pose_matrix, yaw_of
+from projects.CVT_IO.cvt_io.geometry import flat_pose, invert_rigid, is_rigid, pose_matrix, yaw_of
 
 HALF = np.sqrt(0.5)
 
@@ -84,3 +84,19 @@ def test_invert_rigid_by_hand():
     # The ego at (5, 6) looks along +y: a point at (5, 8) is 2 m ahead of it.
     world_from_ego = flat_pose([HALF, 0, 0, HALF], [5, 6, 0])
     np.testing.assert_allclose(invert_rigid(world_from_ego) @ [5, 8, 0, 1], [2, 0, 0, 1], atol=1e-15)
+
+
+def test_rotations_with_translations_are_rigid():
+    poses = np.stack([pose_matrix(q, t) for q, t in zip(random_quaternions(6), np.eye(6, 3) * 1e7, strict=True)])
+    assert is_rigid(poses.reshape(2, 3, 4, 4)).all()
+    assert is_rigid(poses.round(5)).all()  # calibration written with few digits
+
+
+@pytest.mark.parametrize(
+    ('row', 'column', 'value'),
+    [(0, 0, -1.0), (0, 0, 1.01), (0, 1, 0.01), (3, 0, 1e-6), (3, 3, 2.0), (0, 3, np.nan), (1, 1, np.inf), (2, 3, 1e9)],
+)
+def test_what_is_not_rigid(row, column, value):
+    matrices = np.stack([np.eye(4), np.eye(4)])
+    matrices[1, row, column] = value
+    assert is_rigid(matrices).tolist() == [True, False]

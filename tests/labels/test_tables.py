@@ -6,6 +6,7 @@ from nuscenes import NuScenes
 from nuscenes.utils.splits import create_splits_scenes
 
 from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.labels.records import read_json
 from projects.CVT_IO.cvt_io.labels.tables import CAMERAS, NuScenesTables, splits_of
 
 from .naive_labels import camera_chain, ego_pose, flat_matrix
@@ -222,6 +223,7 @@ def test_dangling_token_names_table_and_token(tree, tables, table, key, target):
         ('ego_pose', 'rotation', [0, 0, 0, 0], 'a quaternion that is not zero'),
         ('ego_pose', 'translation', [1, 2, float('nan')], '3 finite numbers'),
         ('calibrated_sensor', 'camera_intrinsic', [], '3×3 finite numbers'),
+        ('calibrated_sensor', 'camera_intrinsic', [[1, 0, 800], [0, 1, 450], [0, 0, 1]], 'a camera of 1600×900 pixels'),
         ('sample_annotation', 'size', 'big', '3 finite numbers'),
         ('sample_annotation', 'translation', None, '3 finite numbers'),
         ('sample_annotation', 'rotation', [1, 0, 0, float('inf')], '4 finite numbers'),
@@ -279,3 +281,9 @@ def test_without_annotations_their_tables_are_not_read(tree):
         (tree / VERSION / f'{name}.json').unlink()
     frames = NuScenesTables(tree, VERSION, annotations=False).frames('mini_val')
     assert [frame.annotations for frame in frames] == [(), ()]
+
+
+def test_json_without_end(tmp_path):
+    (tmp_path / 'a.json').write_text('[' * 10**6)
+    with pytest.raises(DataError, match=r'a\.json: unreadable JSON: lists or objects within each other'):
+        read_json(tmp_path / 'a.json')

@@ -1,11 +1,14 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce, get_rank
 
 from projects.CVT_IO.cvt_io.models import CVTIOFocalLoss
 from projects.CVT_IO.cvt_io.models.losses import sigmoid_focal_loss
+from projects.CVT_IO.torture.team import run_team
 from tests.models import naive
 from tests.models.cases import random_grid, random_share
 
@@ -92,3 +95,46 @@ def test_half_precision_logits_are_computed_in_float32():
     loss = CVTIOFocalLoss()(logits, targets)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(naive.mean_loss(logits, targets), rel=1e-5)
+
+
+def kept(shares: tuple[float, ...]) -> torch.Tensor:
+    """A mask that keeps such a share of each sample's pixels."""
+    return random_share(len(shares), 5, 6, seed=3) < torch.tensor(shares).view(-1, 1, 1)
+
+
+def own_loss(bounds: list[int], shares: tuple[float, ...]) -> tuple[float, np.ndarray]:
+    """Loss, and gradient averaged over the processes, of a process that has the samples between two bounds."""
+    logits = random_grid(len(shares), 5, 6, seed=1).float().requires_grad_()
+    mine = slice(*bounds[get_rank() : get_rank() + 2])
+    loss = CVTIOFocalLoss()(logits[mine], random_share(len(shares), 5, 6, seed=2)[mine], kept(shares)[mine])
+    loss.backward()
+    gradient = logits.grad
+    all_reduce(gradient, op='mean')  # as DistributedDataParallel does
+    return loss.item(), gradient.numpy()
+
+
+@pytest.mark.parametrize(
+    'bounds, shares',
+    [
+        ([0, 2, 4], (1, 0.9, 0.05, 0.1)),
+        ([0, 1, 4], (0.2, 0.9, 0.5, 1)),  # batches of different size
+        ([0, 2, 4], (0, 0, 0.4, 0.5)),  # the first process keeps none
+        ([0, 1, 2, 4], (0.3, 0, 1, 0.6)),
+        ([0, 2, 4], (0, 0, 0, 0)),
+    ],
+)
+def test_mean_over_the_kept_pixels_of_all_processes(bounds, shares):
+    logits, targets = random_grid(len(shares), 5, 6, seed=1).float().requires_grad_(), random_share(4, 5, 6, seed=2)
+    expected = naive.mean_loss(logits, targets, kept(shares)) if any(shares) else 0.0
+    CVTIOFocalLoss()(logits, targets, kept(shares)).backward()
+    for loss, gradient in run_team(len(bounds) - 1, own_loss, bounds, shares):
+        assert loss == pytest.approx(expected, rel=1e-5)
+        np.testing.assert_allclose(gradient, logits.grad.numpy(), rtol=1e-5, atol=1e-9)
+
+
+def test_one_process_has_the_plain_mean_to_the_last_bit():
+    for seed in range(20):
+        logits, targets = random_grid(3, 7, 5, seed=seed).float(), random_share(3, 7, 5, seed=seed + 1).float()
+        keep = random_share(3, 7, 5, seed=seed + 2) < 0.7
+        pixels = sigmoid_focal_loss(logits[keep], targets[keep], 2.0)
+        assert torch.equal(CVTIOFocalLoss(2.0, 0.1)(logits, targets, keep), 0.1 * pixels.sum() / keep.sum())

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mmdet3d
 import pytest
+import torch
 
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool
@@ -61,6 +67,73 @@ def test_resume_continues(trained, toy_root, tmp_path):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert (tmp_path / 'iter_5.pth').is_file() and 'Iter(train) [5/5]' in result.stdout + result.stderr
+
+
+def test_signal_to_all_processes_and_resume(toy_root, tmp_path):
+    """SIGTERM to the tool and its data workers, as a batch system sends it: saved, told how to go on, and gone on."""
+    extra = {'train_dataloader.num_workers': 1, 'train_dataloader.persistent_workers': True}
+    extra |= {'train_cfg.max_iters': 100_000, 'train_cfg.val_interval': 100_000, 'param_scheduler.total_steps': 100_001}
+    command = [sys.executable, REPO / 'tools/train.py', TOY_CONFIG, '--work-dir', tmp_path, *options(toy_root, **extra)]
+    process = subprocess.Popen(
+        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if 'Iter(train) [     3/100000]' in line:
+            os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM, ''.join(said[-30:])
+    (told,) = (line for line in said if ' --resume' in line)
+    step = int(re.search(r'ended after step (\d+) of', told)[1])
+    assert 3 <= step <= 6 and (tmp_path / f'iter_{step}.pth').is_file()
+    words = shlex.split(told.partition(' with: ')[2])
+    short = {'train_cfg.max_iters': step + 1, 'param_scheduler.total_steps': 100_001, 'train_cfg.val_interval': 100_000}
+    words = [*words[1:-1], *as_arguments(short), '--resume']
+    assert Path(words[0]).name == 'train.py'
+    assert run_tool('tools/train.py', *words[1:]) is None
+    assert (tmp_path / f'iter_{step + 1}.pth').is_file()
+    steps = [
+        row['step'] for log in sorted(tmp_path.glob('*/vis_data/2*.json')) for row in rows_of(log) if 'iter' in row
+    ]
+    assert steps == [*range(1, step + 2)]
+
+
+def rows_of(log: Path) -> list[dict]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_resume_falls_back_on_a_checkpoint_that_can_be_read(trained, toy_root, tmp_path, capfd):
+    shutil.copytree(trained, tmp_path / 'work')
+    last = tmp_path / 'work/iter_4.pth'
+    last.write_bytes(last.read_bytes()[:-1000])
+    words = (TOY_CONFIG, '--work-dir', tmp_path / 'work', '--resume', *options(toy_root))
+    assert run_tool('tools/train.py', *words) is None
+    told = capfd.readouterr().err
+    assert (
+        f'warning: {last}: cannot read checkpoint' in told and f'going on from {last.with_name("iter_2.pth")}' in told
+    )
+    assert torch.load(last, weights_only=True)['meta']['iter'] == 4
+
+
+def test_max_time_ends_with_an_exit_code_of_its_own(toy_root, tmp_path):
+    words = (TOY_CONFIG, '--work-dir', tmp_path, '--max-time', '1s', *options(toy_root))
+    assert run_tool('tools/train.py', *words) == 75
+    assert (tmp_path / 'iter_1.pth').is_file()
+
+
+def test_resume_near_the_end_of_a_long_run_takes_seconds(trained, toy_root, tmp_path):
+    """Step 99,000 of 100,000: no sample of the steps before is read."""
+    long = {'train_cfg.max_iters': 100_000, 'param_scheduler.total_steps': 100_001, 'train_cfg.val_interval': 10**6}
+    checkpoint = torch.load(trained / 'iter_4.pth', weights_only=True)
+    checkpoint['meta']['iter'] = 99_000
+    checkpoint['message_hub']['runtime_info'] = {}
+    checkpoint['param_schedulers'][0].update(last_step=99_000, _global_step=99_001, total_steps=100_001)
+    torch.save(checkpoint, tmp_path / 'iter_99000.pth')
+    started = time.monotonic()
+    words = (TOY_CONFIG, '--work-dir', tmp_path, '--resume', '--max-time', '1s', *options(toy_root, **long))
+    assert run_tool('tools/train.py', *words) == 75
+    assert (tmp_path / 'iter_99001.pth').is_file() and time.monotonic() - started < 60
 
 
 def test_test_writes_metrics_and_panels(trained, toy_root, tmp_path):

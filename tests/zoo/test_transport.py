@@ -109,3 +109,31 @@ def test_a_redirection_out_of_http_is_refused(zoo, content, scheme, tmp_path):
     message = zoo.fails(redirect(target))
     assert 'a redirection that is not followed (HTTP 302)' in message
     assert 'not allowed' in message
+
+
+def endless(begin: bytes, again: bytes):
+    """An answer that has no end."""
+
+    def answer(handler) -> None:
+        handler.wfile.write(begin)
+        while True:  # until the client hangs up
+            handler.wfile.write(again)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ('begin', 'again'),
+    [
+        (b'', b'HTTP/1.1 100 Continue\r\n\r\n'),
+        (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n', b'more: and more\r\n'),
+    ],
+)
+def test_a_server_that_talks_without_end(zoo, begin, again):
+    assert 'not an answer in HTTP' in zoo.fails(endless(begin, again))
+
+
+def test_the_text_of_a_redirection_is_not_read(zoo, content):
+    zoo.server.answers['/elsewhere'] = ranged(content)
+    answer = endless(b'HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n', bytes(1 << 16))
+    assert zoo.get(answer).read_bytes() == content

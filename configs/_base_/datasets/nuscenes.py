@@ -17,6 +17,7 @@ train_dataloader = dict(
     batch_size=10,
     num_workers=8,
     persistent_workers=True,
+    worker_init_fn=dict(type='CVTIOWorkerInit'),  # outlives signals to the process group
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(ann_file='cvt_io_infos_train.json', **dataset),
@@ -25,6 +26,7 @@ val_dataloader = dict(
     batch_size=10,
     num_workers=8,
     persistent_workers=True,
+    worker_init_fn=dict(type='CVTIOWorkerInit'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(ann_file='cvt_io_infos_val.json', test_mode=True, **dataset),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .curves import ALIVE_IOU, TOLERANCE, WINDOW, Collapse, Comparison, Verdict
+from .curves import TOLERANCE, WINDOW, Collapse, Comparison, Verdict
 
 SOURCE = 'logs of the original runs, public repository Doctor-James/cvt_io (2022, MIT): nuScenes v1.0, vehicles'
 #: What is to be known of a logged run of the notes before it is taken as a measure.
@@ -30,7 +30,8 @@ def headline(comparison: Comparison) -> str:
         case Verdict.UNDECIDED:
             return f'undecided: no validation within the steps that {notes} logged'
         case Verdict.NOT_LEARNING:
-            return f'not learning: IoU@0.50 still below {ALIVE_IOU} at step {run.iou["iou_050"].steps[-1]:,}'
+            iou = run.iou['iou_050']
+            return f'not learning: IoU@0.50 still {iou.values[-1]:.3f} at step {iou.steps[-1]:,}'
         case verdict:
             figures = f'IoU@0.50 {comparison.run_iou:.3f} against {comparison.notes_iou:.3f}'
             return f'{STANDING[verdict]} {notes} at step {comparison.step:,}: {figures}'

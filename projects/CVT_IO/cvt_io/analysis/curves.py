@@ -5,11 +5,11 @@ by samples seen. (The notes' logs count from 0: their step 1,406 is 1,407 steps 
 
 **The rule.** The first that applies is the verdict:
 
-1. *collapsed*: the latest training loss is not finite; or the IoU had reached :data:`ALIVE_IOU` and the latest one is
-   below :data:`FALLEN` of the best one. (The notes' ``cvt_io_v2_3`` and ``cvt_io_v2_6`` did so.)
+1. *collapsed*: by the health detector that watches live runs too (:mod:`..engine.health.detector`), at the end of the
+   curves the training loss is not finite; or the IoU has fallen to next to nothing; or the loss has jumped and
+   stayed there since the last validation. (The notes' ``cvt_io_v2_3`` and ``cvt_io_v2_6`` collapsed.)
 2. *undecided*: no validation lies within the steps of the notes' log.
-3. *not learning*: the IoU has not reached :data:`ALIVE_IOU` by step :data:`LEARNS_BY`. (Each run of the notes that
-   learnt had done so by step 11,256.)
+3. *not learning*: by the same detector, the IoU is still at zero when it is late.
 4. *level*, *ahead* or *behind*: by the mean difference over the last :data:`WINDOW` common validations, with a
    tolerance of :data:`TOLERANCE`. (A single validation of the notes strays from the median of its neighbours by up to
    0.04, standard deviation.)
@@ -25,17 +25,16 @@ from enum import StrEnum
 
 import numpy as np
 
+from ..engine.health import HealthDetector, Rule
 from ..labels.errors import DataError
 from . import notes
 from .logs import Run
 
-ALIVE_IOU = 0.05
-FALLEN = 0.1
-LEARNS_BY = 12_000
 WINDOW = 5
 TOLERANCE = 0.02
 
 NOTES_BATCH = 20
+NOTES_STEPS = 100_000
 #: Steps over which a value of the notes' training loss is a mean.
 NOTES_LOSS_STEPS = 500
 LOGGED_RUNS = tuple(notes.validation_curves())
@@ -94,12 +93,14 @@ class Side:
         iou: curves of ``iou_050`` and ``iou_040``, with the visibility mask, in [0, 1].
         loss: training loss.
         collapse: where its curves end in a collapse.
+        never_learnt: its IoU is at zero when it is late.
     """
 
     name: str
     iou: dict[str, Curve]
     loss: Curve
     collapse: Collapse | None
+    never_learnt: bool
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def notes_side(name: str) -> Side:
     steps = np.array([point.step for point in points]) + 1
     iou = {field: Curve(steps, np.array([getattr(point, field) for point in points])) for field in IOU_KEYS}
     loss = Curve(np.array([point.step for point in losses]) + 1, np.array([point.mean_loss for point in losses]))
-    return Side(name, iou, loss, _collapse(iou['iou_050'], loss))
+    return Side(name, iou, loss, *_judged(iou['iou_050'], loss))
 
 
 def _side(run: Run, scale: float) -> Side:
@@ -189,34 +190,33 @@ def _side(run: Run, scale: float) -> Side:
 
     iou = {field: curve(key) for field, key in IOU_KEYS.items()}
     loss = curve(LOSS_KEY)
-    return Side(run.name, iou, loss, _collapse(iou['iou_050'], loss))
+    return Side(run.name, iou, loss, *_judged(iou['iou_050'], loss))
 
 
 def _verdict(run: Side, difference: float) -> Verdict:
     """Args: difference, of the IoUs; NaN where nothing is common."""
-    iou = run.iou['iou_050']
     if run.collapse is not None:
         return Verdict.COLLAPSED
     if math.isnan(difference):
         return Verdict.UNDECIDED
-    if iou.steps[-1] >= LEARNS_BY and not (iou.values >= ALIVE_IOU).any():
+    if run.never_learnt:
         return Verdict.NOT_LEARNING
     if abs(difference) <= TOLERANCE:
         return Verdict.LEVEL
     return Verdict.AHEAD if difference > 0 else Verdict.BEHIND
 
 
-def _collapse(iou: Curve, loss: Curve) -> Collapse | None:
-    finite = np.isfinite(loss.values)
-    if finite.size and not finite[-1]:
-        return _fall(loss.steps, finite, ~finite)
-    alive = iou.values >= ALIVE_IOU
-    fallen = ~(iou.values >= FALLEN * np.fmax.accumulate(iou.values))  # NaN too
-    return _fall(iou.steps, alive, fallen) if alive.any() and fallen[-1] else None
-
-
-def _fall(steps: np.ndarray, well: np.ndarray, ill: np.ndarray) -> Collapse:
-    """From the last step at which it was well to the first ill one after it; each (n,), the last is ill."""
-    last = int(np.flatnonzero(well)[-1]) if well.any() else -1
-    first = last + 1 + int(np.argmax(ill[last + 1 :]))
-    return Collapse(int(steps[last]) if last >= 0 else 0, int(steps[first]))
+def _judged(iou: Curve, loss: Curve) -> tuple[Collapse | None, bool]:
+    """Where the curves end in a collapse, and whether the IoU never rose."""
+    detector = HealthDetector(NOTES_STEPS)
+    opened: dict[Rule, Collapse] = {}
+    for name, curve in (('loss', loss), ('iou', iou)):
+        before = 0
+        for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
+            opened |= {alarm.rule: Collapse(before, step) for alarm in detector.update(step, **{name: value})}
+            before = step
+    wrong = detector.open
+    if Rule.LOSS_JUMP in wrong and iou.steps.size and iou.steps[-1] >= opened[Rule.LOSS_JUMP].by:
+        wrong.discard(Rule.LOSS_JUMP)  # a validation has looked at the model since
+    collapsed = (rule for rule in (Rule.NOT_FINITE, Rule.IOU_FELL, Rule.LOSS_JUMP) if rule in wrong)
+    return next((opened[rule] for rule in collapsed), None), Rule.NEVER_LEARNING in wrong

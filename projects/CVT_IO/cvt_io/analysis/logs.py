@@ -74,7 +74,8 @@ def read_run(path: str | Path) -> Run:
     """Reads a run from a log file, or from a work folder with the logs of all its starts.
 
     What a resumed run repeats replaces what was there: a start discards the rows of earlier ones from its own first
-    step on, because the weights that they tell of are gone. A last line cut short by a kill is left out. Where
+    row on, because the weights that they tell of are gone; :class:`CVTIOLoggerHook` has taken most of them out. That
+    row may be the validation of the last step of an earlier start. A last line cut short by a kill is left out. Where
     validations are counted in epochs, they stand at the last training step before them.
     """
     files = _log_files(Path(path))
@@ -86,9 +87,11 @@ def read_run(path: str | Path) -> Run:
         if not rows:
             continue
         first = min(step for step, _ in rows)
-        starts = [start for start in starts if start < first]
+        first_trained = first if any(step == first and 'iter' in row for step, row in rows) else first + 1
+        starts = [start for start in starts if start < first_trained]
         starts += [step for step, row in rows if 'iter' in row][:1]
-        training, validation = ({step: kept[step] for step in kept if step < first} for kept in (training, validation))
+        training = {step: row for step, row in training.items() if step < first_trained}
+        validation = {step: row for step, row in validation.items() if step < first}
         for step, row in rows:
             (training if 'iter' in row else validation).setdefault(step, {}).update(row)
     if not training and not validation:

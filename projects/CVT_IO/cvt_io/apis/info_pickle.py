@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import numpy as np
 from ..fileio.restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
 from ..labels.errors import DataError
 
+_CODE = re.compile(r'[<>=|]?[a-zA-Z]\d{0,9}', re.ASCII)
 _KINDS = 'biuf'
 _DIMENSIONS, _LONGEST = 32, 2**40  # numpy's, and beyond any file
 
@@ -20,6 +22,8 @@ class _DType:
     """``numpy.dtype(code)``, then its state, of which only the byte order matters."""
 
     def __init__(self, code: str, *_: object) -> None:
+        if not _CODE.fullmatch(code):  # of others numpy has Python parse parts
+            raise TypeError(f'expected numbers, found an array of {short(code)}')
         self.dtype = np.dtype(code)
         if self.dtype.kind not in _KINDS:
             raise TypeError(f'expected numbers, found an array of {self.dtype}')
@@ -31,8 +35,10 @@ class _DType:
 class _Array:
     """An array: made empty, then given ``(version, shape, dtype, Fortran order, bytes)``."""
 
+    _array = np.empty(0)
+
     def __init__(self, *_: object) -> None:
-        self._array = np.empty(0)
+        pass
 
     def set_state(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state

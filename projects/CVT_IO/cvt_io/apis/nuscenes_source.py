@@ -42,7 +42,7 @@ def nuscenes_source(
     def parse(info: dict) -> dict:
         where = f'{path}: sample {info["sample_token"]}'
         check_frame(info, where)
-        images = choose_images(info, cameras or content['metainfo']['cameras'], where)
+        images = choose_images(info, content['metainfo']['cameras'], cameras, where)
         parsed = {key: info[key] for key in ('sample_token', 'scene_name')}
         parsed['images'] = [parse_image(image, root or path.parent, where) for image in images]
         label = info.get('label')

@@ -1,5 +1,6 @@
 """nuScenes key frames and the pipeline that turns them into tensors."""
 
+from .broken_frames_hook import CVTIOBrokenFramesHook
 from .control import CVTIOControlDataset
 from .loading import CVTIOLoadBEVLabel, CVTIOLoadImages
 from .nuscenes_dataset import CVTIONuScenesDataset
@@ -7,6 +8,7 @@ from .packing import CVTIOPackInputs
 from .transforms import CVTIOGeometricAugment, CVTIOResizeCrop, CVTIOStrongAugment
 
 __all__ = [
+    'CVTIOBrokenFramesHook',
     'CVTIOControlDataset',
     'CVTIOGeometricAugment',
     'CVTIOLoadBEVLabel',

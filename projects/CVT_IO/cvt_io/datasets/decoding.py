@@ -8,10 +8,9 @@ from io import BytesIO
 from typing import overload
 
 import cv2
-import mmcv
 import numpy as np
 from mmengine.fileio import get
-from PIL import Image, features
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..labels.errors import DataError
@@ -21,6 +20,11 @@ from ..labels.errors import DataError
 _SAME_LIBRARY = bool(features.check('libjpeg_turbo')) and 'libjpeg-turbo' in cv2.getBuildInformation()
 _SAMPLINGS = tuple([luma, (1, 1), (1, 1)] for luma in ((1, 1), (2, 1), (2, 2)))
 _START_OF_SCAN, _END_OF_IMAGE = b'\xff\xda', b'\xff\xd9'
+# Pillow knows dozens, some of which it hands to other programs.
+_FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
+_ORIENTATION, _FIRST_ON_ITS_SIDE = 0x0112, 5
+# Modes of which RGB is exact: of equal channels, looked up, without its alpha. CMYK is not: it needs a colour profile.
+_CONVERTIBLE = ('RGB', 'L', 'P', 'RGBA')
 #: Denominators of libjpeg's scaled decoding, and OpenCV's flags for them.
 REDUCTIONS = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -37,29 +41,57 @@ class EncodedImage:
     Attributes:
         path: where it came from.
         data: its bytes.
+        size: width and height in pixels, of the whole image.
         reduction: denominator of the scale at which it is decoded; 1 unless OpenCV decodes it.
         by_opencv: whether OpenCV does.
     """
 
     path: str
     data: bytes
+    size: tuple[int, int]
     reduction: int
     by_opencv: bool
 
     @classmethod
-    def read(cls, path: str, reduction: int = 1) -> EncodedImage:
+    def read(
+        cls, path: str, reduction: int = 1, size: tuple[int, int] | None = None, any_colour: bool = False
+    ) -> EncodedImage:
         """Reads a file and its header.
 
+        Args:
+            path: the file.
+            reduction: wanted denominator.
+            size: width and height that the image must have; any when None.
+            any_colour: whether, beside RGB, greyscale images, palettes and images with alpha are taken.
+
         Raises:
-            DataError: it is missing or no image.
+            DataError: it is missing, no image or visibly not whole, or of another size, of other colours or of 16 bits.
         """
         try:
             data = get(path)
-            with Image.open(BytesIO(data)) as image:
+            with Image.open(BytesIO(data), formats=_FORMATS) as image:
+                found = _size(image)
+                colours = image.mode + (' of 16 bits' if _has_16_bits(image) else '')
                 by_opencv = _SAME_LIBRARY and _is_plain_jpeg(image) and _is_whole(data)
-        except (OSError, ValueError, SyntaxError) as error:
+                cut = isinstance(image, JpegImageFile) and not _has_end(data)
+                if image.format == 'PNG':
+                    image.verify()  # the only look at its checksums
+        except UnidentifiedImageError as error:
+            wanted = ', '.join(_FORMATS)
+            raise DataError(
+                f'{path}: expected an image ({wanted}), found {len(data)} bytes that start with {data[:8]!r}'
+            ) from error
+        except Exception as error:  # Pillow documents no list of what a broken file raises
             raise _no_image(path, error) from error
-        return cls(path, data, reduction if by_opencv else 1, by_opencv)
+        if cut:
+            raise DataError(f'{path}: expected an image, found a JPEG without its end: it is truncated')
+        if found[0] * found[1] > (Image.MAX_IMAGE_PIXELS or np.inf) or (size is not None and found != size):
+            wanted = f'at most {Image.MAX_IMAGE_PIXELS}' if size is None else '{}×{}'.format(*size)
+            raise DataError(f'{path}: expected an image of {wanted} pixels, found {found[0]}×{found[1]}')
+        modes = _CONVERTIBLE if any_colour else _CONVERTIBLE[:1]
+        if colours not in modes:
+            raise DataError(f'{path}: expected an 8-bit image of mode {" or ".join(modes)}, found {colours}')
+        return cls(path, data, found, reduction if by_opencv else 1, by_opencv)
 
     def decode(self) -> np.ndarray:
         """Pixels (H, W, 3) uint8 RGB.
@@ -67,14 +99,21 @@ class EncodedImage:
         Raises:
             DataError: the file is broken.
         """
-        if self.by_opencv:
-            img = cv2.imdecode(np.frombuffer(self.data, np.uint8), REDUCTIONS[self.reduction])
-            if img is not None:
-                return img if self.reduction == 1 else cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
         try:
-            return mmcv.imfrombytes(self.data, channel_order='rgb', backend='pillow')
-        except (OSError, ValueError, SyntaxError) as error:
+            img = self._by_opencv() if self.by_opencv else None
+            if img is None:
+                with Image.open(BytesIO(self.data), formats=_FORMATS) as image:
+                    img = np.array(ImageOps.exif_transpose(image).convert('RGB'))
+        except Exception as error:  # as above
             raise _no_image(self.path, error) from error
+        width, height = (-(-pixels // self.reduction) for pixels in self.size)
+        if img.shape != (height, width, 3):
+            raise DataError(f'{self.path}: expected {width}×{height} pixels, as its header says, found {img.shape}')
+        return img
+
+    def _by_opencv(self) -> np.ndarray | None:
+        img = cv2.imdecode(np.frombuffer(self.data, np.uint8), REDUCTIONS[self.reduction])
+        return img if img is None or self.reduction == 1 else cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
 
 
 class DecodedOnDemand(Sequence[np.ndarray]):
@@ -113,15 +152,37 @@ def _is_plain_jpeg(image: Image.Image) -> bool:
     )
 
 
+def _size(image: Image.Image) -> tuple[int, int]:
+    """Width and height after the turn that its metadata asks for."""
+    exif = Image.Image.getexif(image)  # that of a PNG would decode it first
+    on_its_side = exif.get(_ORIENTATION, 1) >= _FIRST_ON_ITS_SIDE
+    return image.size[::-1] if on_its_side else image.size
+
+
+def _has_16_bits(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow would drop half of each channel's bits, of which it says nothing."""
+    return any(';16' in str(tile.args) for tile in image.tile)
+
+
+def _start_of_scan(data: bytes) -> int:
+    """Where the first scan of a JPEG begins."""
+    position = 2
+    while data[position : position + 2] not in (_START_OF_SCAN, b''):
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    return position
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether a JPEG's pixels are followed by its end; decoders go without where zeros take the place of the rest."""
+    return data.find(_END_OF_IMAGE, _start_of_scan(data)) >= 0
+
+
 def _is_whole(data: bytes) -> bool:
     """Whether the last segment of a JPEG is one scan up to the end, without a marker inside.
 
     OpenCV makes up what is missing at such a marker, where Pillow says that the file is broken.
     """
-    position = 2
-    while data[position : position + 2] not in (_START_OF_SCAN, b''):
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
-    scan = np.frombuffer(data, np.uint8)[position + 2 :]
+    scan = np.frombuffer(data, np.uint8)[_start_of_scan(data) + 2 :]
     after = scan[1:][scan[:-1] == 0xFF]
     stuffing_or_restart = (after == 0x00) | (after == 0xFF) | (after & 0xF8 == 0xD0)
     return data.endswith(_END_OF_IMAGE) and len(after) > 0 and bool(stuffing_or_restart[:-1].all())

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES
 from ..labels.errors import DataError
+from ..labels.info_reader import are_calibrated, check_frame, choose_images, parse_image, read_infos
 from ..labels.layout import EXTRA_TAG, check_label_grid, grid_arguments, labels_root
+from .broken_frames import BrokenFrames
 
 
 @DATASETS.register_module()
@@ -27,11 +32,22 @@ class CVTIONuScenesDataset(BaseDataset):
         cameras: cameras to use, in this order; ``None`` takes the infos' own.
         with_labels: whether the items carry a label file. The test split of nuScenes has none.
         extra_tag: prefix that the labels were made with.
+        skip_broken: whether frames whose entry, images or label are broken are logged and done without. In training
+            another frame takes the place of such a one as soon as it is met, always the same one, so that a resumed
+            run sees what it would have seen. With ``test_mode`` all files are read once at the start and the data set
+            is that much smaller: no frame counts twice.
+        max_broken: share of the frames that may be; more of them are an error nevertheless.
         pipeline: transforms of a frame.
         **kwargs: of mmengine's ``BaseDataset``.
 
+    Attributes:
+        broken: the frames found to be, with ``skip_broken``.
+        dropped: how many of these are not in the data set any more.
+
     Raises:
-        DataError: the infos are missing or unreadable, or there are no labels of this grid.
+        DataError: the infos are missing, of another version or broken, have no frames, or there are no labels of this
+            grid; on access: a file of the frame is broken.
+        ValueError: ``max_broken`` is no share below 1.
     """
 
     METAINFO: ClassVar[dict] = dict(classes=CLASSES)
@@ -44,29 +60,46 @@ class CVTIONuScenesDataset(BaseDataset):
         cameras: Sequence[str] | None = None,
         with_labels: bool = True,
         extra_tag: str = EXTRA_TAG,
+        skip_broken: bool = False,
+        max_broken: float = 0.01,
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
+        if not 0 <= max_broken < 1:
+            raise ValueError(f'max_broken: expected a share from 0 to less than 1, got {max_broken}')
         self.bev_grid = BEVGrid.from_dict(bev_grid)
         self.cameras = cameras
         self.with_labels = with_labels
         self.extra_tag = extra_tag
+        self.skip_broken = skip_broken
+        self.max_broken = max_broken
         # Built here, as mmengine would look the steps up in the scope of whoever happens to call.
         steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(ann_file=ann_file, data_root=data_root, pipeline=steps, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Reads the infos; see :class:`DataError` for what may be wrong with them."""
-        self.check_prepared(Path(self.ann_file), self.data_root, self.bev_grid)
+        path = Path(self.ann_file)
+        self.check_prepared(path, self.data_root, self.bev_grid)
         self._label_dir = None
         if self.with_labels:
-            self._label_dir = check_label_grid(labels_root(Path(self.ann_file).parent, self.extra_tag), self.bev_grid)
-        try:
-            return super().load_data_list()
-        except DataError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f'{self.ann_file}: expected infos of tools/create_data.py, found {error!r}') from error
+            self._label_dir = check_label_grid(labels_root(path.parent, self.extra_tag), self.bev_grid)
+        metainfo, frames = read_infos(path)
+        self._metainfo = metainfo | self.metainfo
+        self.broken = BrokenFrames(self.ann_file, len(frames), self.max_broken)
+        self.dropped = 0
+        data_list = []
+        for index, (frame, calibrated) in enumerate(zip(frames, are_calibrated(frames), strict=True)):
+            try:
+                info = self.parse_data_info(dict(frame, calibrated=calibrated))
+            except DataError as error:
+                if not self.skip_broken:
+                    raise
+                self.broken.report(index, error, len(frames))
+                self.dropped += 1
+            else:
+                data_list.append(dict(info, info_index=index))
+        return data_list
 
     @staticmethod
     def check_prepared(infos: Path, data_root: str, grid: BEVGrid) -> None:
@@ -81,23 +114,78 @@ class CVTIONuScenesDataset(BaseDataset):
             )
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Absolute paths, and the chosen cameras in their order."""
+        """Absolute paths, and the chosen cameras in their order.
+
+        Args:
+            raw_data_info: a frame of the infos; ``calibrated`` in it saves looking at its calibration.
+
+        Raises:
+            DataError: a key or a camera is missing, or a value is impossible.
+        """
         info = dict(raw_data_info)
-        images = {image['camera']: image for image in info['images']}
-        missing = [camera for camera in self.cameras or images if camera not in images]
-        if missing:
-            raise DataError(
-                f'{self.ann_file}: sample {info["sample_token"]} has no camera {missing[0]}, found {", ".join(images)}'
-            )
-        root = Path(self.data_root)
-        info['images'] = [
-            dict(images[camera], path=str(root / images[camera]['path'])) for camera in self.cameras or images
-        ]
+        calibrated = info.pop('calibrated', False)
+        where = f'{self.ann_file}: sample {info.get("sample_token")}'
+        check_frame(info, where, calibrated)
+        images = choose_images(info, self._metainfo['cameras'], self.cameras, where)
+        info['images'] = [parse_image(image, Path(self.data_root), where, calibrated) for image in images]
         if self._label_dir is not None:
             if info['label'] is None:
-                raise DataError(f'{self.ann_file}: sample {info["sample_token"]} has no label; set with_labels=False')
+                raise DataError(f'{where} has no label; set with_labels=False')
             info['label'] = str(self._label_dir / info['label'])
         return info
+
+    def filter_data(self) -> list[dict]:
+        """Sees that there is something to choose from, and that the config does so."""
+        if not self.data_list or self._indices in (0, [], ()):
+            raise DataError(f'{self.ann_file}: expected at least one frame, found none (indices: {self._indices})')
+        return self.data_list
+
+    def full_init(self) -> None:
+        """Reads the infos and, with ``skip_broken`` and ``test_mode``, all files."""
+        if not self._fully_initialized:
+            super().full_init()
+            if self.skip_broken and self.test_mode:
+                self._drop_broken()
+
+    def prepare_data(self, idx: int) -> dict:
+        """A frame after the pipeline; in training with ``skip_broken`` another one if it is broken.
+
+        Which one follows from ``idx`` alone, and differs from frame to frame: where many in a row are broken, none
+        takes the place of all.
+        """
+        if not self.skip_broken or self.test_mode:
+            return super().prepare_data(idx)
+        others = np.random.default_rng(idx % len(self))
+        while True:
+            try:
+                return super().prepare_data(idx)
+            except DataError as error:
+                self.broken.report(self.get_data_info(idx)['info_index'], error, len(self) + self.dropped)
+            idx = int(others.integers(len(self)))
+
+    def find_broken(self, indices: Sequence[int]) -> dict[int, DataError]:
+        """Reads frames as the pipeline does; what is wrong with those that are broken."""
+
+        def fault(index: int) -> DataError | None:
+            try:
+                super(CVTIONuScenesDataset, self).prepare_data(index)
+            except DataError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(cpu_count()) as pool:
+            return {i: error for i, error in zip(indices, pool.map(fault, indices), strict=True) if error is not None}
+
+    def _drop_broken(self) -> None:
+        """Finds the broken frames of the whole set, shared out to the processes, which then know the same ones."""
+        frames = len(self)
+        parts = all_gather_object(self.find_broken(range(get_rank(), frames, get_world_size())))
+        broken = {index: error for part in parts for index, error in part.items()}
+        for index, error in sorted(broken.items()):
+            self.broken.report(self.get_data_info(index)['info_index'], error, frames + self.dropped)
+        if broken:
+            self.get_subset_([index for index in range(frames) if index not in broken])
+            self.dropped += len(broken)
 
     def spread(self, count: int | None = None) -> list[int]:
         """Indices of so many frames at equal distances, the first and the last among them; ``None`` for all."""

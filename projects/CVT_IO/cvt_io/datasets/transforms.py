@@ -50,8 +50,8 @@ class CVTIOResizeCrop(BaseTransform):
 class CVTIOStrongAugment(BaseTransform):
     """Photometric augmentation, drawn for each camera: dropped pixels, sharpening, brightness and hue.
 
-    Required and changed: ``imgs``. Random numbers come from numpy's global generator, which mmengine seeds in each
-    worker.
+    Required and changed: ``imgs``. Random numbers come from numpy's global generator, which is seeded for each sample
+    of training.
 
     Args:
         drop: most pixels to black, as a share.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from mmengine.config import Config, DictAction
 
 from ..labels.errors import DataError
 from ..models.pretrained import PretrainedError
+from .process_errors import await_cause, data_worker_error, lost_process_error, tell_launcher
 
 EXPECTED_ERRORS = (
     DataError,
@@ -26,11 +29,42 @@ EXPECTED_ERRORS = (
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a tool; an expected error ends it with its message alone and exit code 1."""
+    """Runs a tool; an expected error ends it with its message alone and exit code 1.
+
+    Whatever ends it, the launcher of several processes learns of it too.
+    """
     try:
         main()
-    except EXPECTED_ERRORS as error:
-        sys.exit(f'error: {error}')
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            tell_launcher(end.code)
+        raise
+    except Exception as error:
+        message = _in_one_line(error)
+        tell_launcher(message or traceback.format_exc())
+        if message is None:
+            raise
+        sys.exit(message)
+
+
+def _in_one_line(error: Exception) -> str | None:
+    """What to say of an expected error, ``None`` for others."""
+    if isinstance(error, EXPECTED_ERRORS):
+        return f'error: {_own_words(error)}'
+    message = data_worker_error(error)
+    if message is None:
+        message = lost_process_error(error)
+        if message is not None:
+            await_cause()
+    return message and f'error: {message}'
+
+
+def _own_words(error: Exception) -> str:
+    """An error's message; of one that PyTorch has passed on from a data worker, without the traceback around it."""
+    text = str(error)
+    if text.startswith(f'Caught {type(error).__name__} in DataLoader worker'):
+        return text.rpartition(f'{type(error).__name__}: ')[2].rstrip()
+    return text
 
 
 class _OptionsAction(DictAction):
@@ -79,9 +113,10 @@ def set_launcher(cfg: Config, args: argparse.Namespace) -> None:
     cfg.launcher = args.launcher
     if not torch.cuda.is_available():
         cfg.model_wrapper_cfg.device_ids = None
-        if args.launcher == 'pytorch':
+        if args.launcher == 'pytorch' and not torch.distributed.is_initialized():
             # mmengine joins a group that is there; its own way to make one wants a GPU.
-            torch.distributed.init_process_group('gloo')
+            seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+            torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds) if seconds else None)
 
 
 def has_display() -> bool:

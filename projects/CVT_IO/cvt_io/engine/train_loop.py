@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import nn
+from torch.utils.data import DataLoader
+
+from .checkpoint_hook import VALIDATED
+from .sample_order import sample_order
 
 
 @LOOPS.register_module()
@@ -26,8 +30,9 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     several of them; so steps, schedules and intervals mean the same on any number of GPUs. With automatic scaling of
     the learning rate nothing is accumulated. A batch that differs from the recipe's is said at the start.
 
-    A resumed run continues its sample order without reading through the samples that it has already seen, and the main
-    process draws the random numbers that it would have drawn; a data worker's augmentations start anew.
+    A resumed run is the one that it would have been: it continues its sample order without reading through the samples
+    that it has already seen, repeats a validation that was cut short, and draws the same random numbers, as those of a
+    step and of each sample follow from the seed and their place in the run.
 
     Args:
         runner: the runner.
@@ -40,10 +45,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     def __init__(
         self, runner: Runner, dataloader: dict, max_iters: int, base_batch_size: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(runner, dataloader, max_iters, **kwargs)
-        if not isinstance(self.dataloader.sampler, InfiniteSampler):
-            found = type(self.dataloader.sampler).__name__
-            raise TypeError(f'train_dataloader.sampler: expected an InfiniteSampler, which can be resumed, got {found}')
+        super().__init__(runner, self._build_in_order(runner, dataloader), max_iters, **kwargs)
         batch = self.dataloader.batch_size * get_world_size()
         self.accumulate = 1
         auto_scale_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)
@@ -71,13 +73,14 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         if self._iter > 0:
             self._skip_seen_samples()
+            if self.validation_due(self._iter) and self.runner.message_hub.runtime_info.get(VALIDATED) != self._iter:
+                self._validate()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
-            self._seed_step()
-            self.run_iter([next(self.dataloader_iterator) for _ in range(self.accumulate)])
-            self._decide_current_val_interval()
-            due = self._iter == self._max_iters or self._iter % self.val_interval == 0
-            if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+            batches = [next(self.dataloader_iterator) for _ in range(self.accumulate)]
+            self._seed_step()  # after the batches, which draw from the same generators where there are no workers
+            self.run_iter(batches)
+            if self.validation_due(self._iter) and not self.stop_training:
                 self._validate()
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
@@ -95,10 +98,17 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         )
         self._iter += 1
 
+    def validation_due(self, step: int) -> bool:
+        """Whether there is a validation after so many steps."""
+        interval = self.dynamic_intervals[bisect(self.dynamic_milestones, step + 1) - 1]
+        due = step == self._max_iters or step % interval == 0
+        return self.runner.val_loop is not None and step >= self.val_begin and due
+
     def _validate(self) -> None:
         # BatchNorm's statistics have moved since the forward pass that last shared them.
         for buffer in self.runner.model.buffers():
             broadcast(buffer)
+        self.runner.message_hub.update_info('iter', self._iter)  # the same whether or not a step came before
         self.runner.val_loop.run()
 
     def _seed_step(self) -> None:
@@ -107,10 +117,23 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         torch.manual_seed(int(words[0]))
         np.random.seed(words[1])
 
+    @staticmethod
+    def _build_in_order(runner: Runner, dataloader: dict) -> DataLoader:
+        """The data loader, with samples whose augmentation follows from their place in the order."""
+        if not isinstance(dataloader, dict):
+            raise TypeError(f'train_dataloader: expected the config of a data loader, got {type(dataloader).__name__}')
+        seeded = dict(type='CVTIOSeededDataset', dataset=dataloader['dataset'])
+        loader = runner.build_dataloader(dict(dataloader, dataset=seeded), seed=runner.seed)
+        if not isinstance(loader.sampler, InfiniteSampler):
+            found = type(loader.sampler).__name__
+            raise TypeError(f'train_dataloader.sampler: expected an InfiniteSampler, which can be resumed, got {found}')
+        loader.sampler.indices = sample_order(loader.sampler, runner.seed)
+        return loader
+
     def _skip_seen_samples(self) -> None:
         """Winds the sampler forward; only indices are drawn, no sample is read."""
         sampler = self.dataloader.sampler
         seen = self._iter * self.accumulate * self.dataloader.batch_size
-        sampler.indices = islice(sampler._indices_of_rank(), seen, None)
+        sampler.indices = sample_order(sampler, self.runner.seed, seen)
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         print_log(f'Sample order continued after {seen} samples of this process.', logger='current')

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import torch
 from torch import Tensor, nn
 
+from ..fileio import check_pickles
 from ..labels.errors import DataError
 
 #: BatchNorm counts its batches for a mode that is not used here; files of other origins do without the counters.
 _IGNORED = 'num_batches_tracked'
 _NAMED = 3
+_DAMAGED = 'truncated, damaged or no checkpoint at all'
 
 
 class CheckpointError(DataError):
@@ -29,11 +32,27 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path: a checkpoint of mmengine's, or a plain state dict.
 
     Raises:
-        CheckpointError: the file is missing, is no checkpoint or holds Python objects, which are not loaded.
+        CheckpointError: the file is missing, a URL or no checkpoint, or holds Python objects, which are not loaded.
     """
+    if '://' in str(path):  # mmengine fetches such a thing, and unpickles it with all that is in it
+        raise CheckpointError(f'{path}: expected a file, found a URL; fetch it first')
     try:
+        mapped = is_zipfile(path)
+        source: str | Path | BytesIO
+        if mapped:
+            _check_archive(path)
+            source = path
+        else:
+            # Before PyTorch 1.6: four pickles and one of the storages' names. Read from memory, which gives what there
+            # is, where a file gives room for what it claims.
+            data = Path(path).read_bytes()
+            check_pickles(data, str(path), count=5)
+            source = BytesIO(data)
         # A mapped file is read when a tensor is: shapes alone cost nothing.
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=is_zipfile(path))
+        content = torch.load(source, map_location='cpu', weights_only=True, mmap=mapped)
+    except DataError as error:
+        detail = str(error).removeprefix(f'{path}: ')
+        raise CheckpointError(f'{path}: cannot read checkpoint: {_DAMAGED} ({detail})') from error
     except FileNotFoundError as error:
         raise CheckpointError(f'{path}: no such checkpoint') from error
     except Exception as error:  # disk, format and unpickling errors have no common base class
@@ -51,6 +70,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content['meta'], Mapping):
         raise CheckpointError(f'{path}: meta: expected a dictionary, found {type(content["meta"]).__name__}')
     return content
+
+
+def _check_archive(path: str | Path) -> None:
+    """Sees that nothing in an archive is packed (PyTorch reserves what it claims to become), and tries its pickle."""
+    size = Path(path).stat().st_size
+    with ZipFile(path) as archive:
+        entries = archive.infolist()
+        packed = [entry.filename for entry in entries if entry.compress_type != ZIP_STORED or entry.file_size > size]
+        if packed:
+            raise DataError(f'{path}: expected entries that are stored as they are, found packed {_first(packed)}')
+        for entry in entries:
+            if entry.filename.endswith('data.pkl'):
+                check_pickles(archive.read(entry), str(path))
 
 
 def check_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
@@ -115,5 +147,5 @@ def _cause(error: Exception) -> str:
     """Why PyTorch does not load a file."""
     refused = re.search(r'GLOBAL (\S+)', str(error))
     if refused:
-        return f'expected tensors and plain containers, found Python objects ({refused[1]}), which are not loaded'
-    return getattr(error, 'strerror', None) or 'truncated, damaged or no checkpoint at all'
+        return f'expected tensors and plain containers, found Python objects ({refused[1]:.100}), which are not loaded'
+    return getattr(error, 'strerror', None) or _DAMAGED

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from mmdet3d.registry import METRICS
+from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from ..labels.errors import DataError
 from ..labels.groups import build_label_groups
 from .iou import confusion_counts, iou
 
@@ -37,9 +39,32 @@ class CVTIOIoUMetric(BaseMetric):
         self.thresholds = tuple(thresholds)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Counts each sample: ``pred_bev.scores`` (groups, h, w) against ``gt_bev``."""
+        """Counts each sample: ``pred_bev.scores`` (groups, h, w) against ``gt_bev``; ``sample_token`` names it."""
         for sample in data_samples:
-            self.results.append(self._count(sample['pred_bev']['scores'], sample['gt_bev']))
+            counts = self._count(sample['pred_bev']['scores'], sample['gt_bev'])
+            self.results.append((sample['sample_token'], counts))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """IoU over the frames of all processes, each frame counted once.
+
+        mmengine's own way cuts a list to ``size``, which is right for one order of the frames only, and passes it on in
+        files of a folder that all machines must share.
+
+        Args:
+            size: frames of the split.
+
+        Raises:
+            DataError: another number of frames was counted; on all processes.
+        """
+        # A sampler that gives each process the same number of frames repeats some.
+        frames = {token: counts for part in all_gather_object(self.results) for token, counts in part}
+        self.results.clear()
+        if len(frames) != size:
+            raise DataError(
+                f'{type(self).__name__}: expected {size} frames of different sample_token, got {len(frames)}'
+            )
+        metrics = self.compute_metrics([*frames.values()])
+        return {f'{self.prefix}/{name}' if self.prefix else name: value for name, value in metrics.items()}
 
     def _count(self, scores: Tensor, gt_bev: dict) -> Tensor:
         """(groups, 2, thresholds, 3) int64: with the visibility mask, and over all pixels."""
@@ -52,7 +77,7 @@ class CVTIOIoUMetric(BaseMetric):
         return torch.stack(counts).view(len(self.groups), 2, len(self.thresholds), 3).cpu()
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
-        """Args: results, one tensor of counts a sample. Returns: IoU by name, in [0, 1]."""
+        """Args: results, one tensor of counts a frame. Returns: IoU by name, in [0, 1]."""
         scores = iou(torch.stack(results).sum(0))
         return {
             f'{group.name}/IoU@{threshold:.2f}{suffix}': scores[g, m, t].item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zipfile
@@ -58,20 +59,23 @@ def read_torch_zip(path: str | Path) -> Any:
         DataError: the file is missing, truncated, compressed, of PyTorch's format before 1.6, or otherwise broken.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _Unpickler(archive, str(path)).load()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f'{path}: cannot read file: {error.strerror or error}') from error
+    try:
+        # From memory, which gives what there is; of a file, the module zipfile reserves what the headers claim.
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _Unpickler(archive, len(data), str(path)).load()
     except DataError:
         raise
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, ArithmeticError, EOFError, RuntimeError, ValueError) as error:
         raise DataError(f'{path}: expected a zip file of torch.save (PyTorch 1.6 or later), found: {error}') from error
 
 
 class _Unpickler(RestrictedUnpickler):
-    """Reads ``data.pkl`` of an archive, and the storages that it asks for."""
+    """Reads ``data.pkl`` of an archive of so many bytes, and the storages that it asks for."""
 
-    def __init__(self, archive: zipfile.ZipFile, where: str) -> None:
+    def __init__(self, archive: zipfile.ZipFile, size: int, where: str) -> None:
         pickles = [name for name in archive.namelist() if name.count('/') == 1 and name.endswith('/data.pkl')]
         if len(pickles) != 1:
             raise DataError(f'{where}: expected a zip file of torch.save with one data.pkl, found {len(pickles)}')
@@ -79,7 +83,7 @@ class _Unpickler(RestrictedUnpickler):
         self._where = where
         self._folder = pickles[0].removesuffix('data.pkl')
         # Storages may overlap in a forged file; together they must not exceed it.
-        self._budget = sum(entry.compress_size for entry in archive.infolist())
+        self._budget = size
         self._storages: dict[str, Tensor] = {}
         if f'{self._folder}byteorder' in archive.namelist() and self._read('byteorder') != b'little':
             raise DataError(f'{where}: expected little-endian numbers')

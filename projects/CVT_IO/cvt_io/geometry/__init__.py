@@ -1,7 +1,17 @@
 """Coordinate frames: BEV grid, rigid poses and pinhole cameras. Pure numpy, imports nothing above it."""
 
 from .bev_grid import BEVGrid
-from .pinhole import project, resize_crop_intrinsics
-from .poses import flat_pose, invert_rigid, pose_matrix, yaw_of
+from .pinhole import is_pinhole, project, resize_crop_intrinsics
+from .poses import flat_pose, invert_rigid, is_rigid, pose_matrix, yaw_of
 
-__all__ = ['BEVGrid', 'flat_pose', 'invert_rigid', 'pose_matrix', 'project', 'resize_crop_intrinsics', 'yaw_of']
+__all__ = [
+    'BEVGrid',
+    'flat_pose',
+    'invert_rigid',
+    'is_pinhole',
+    'is_rigid',
+    'pose_matrix',
+    'project',
+    'resize_crop_intrinsics',
+    'yaw_of',
+]

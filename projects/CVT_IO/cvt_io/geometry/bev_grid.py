@@ -21,7 +21,7 @@ class BEVGrid:
         offset: shift of the ego position along the rows, as a share of the height.
 
     Raises:
-        ValueError: a size or an extent is not positive.
+        ValueError: a size or an extent is not positive, or a value no finite number.
 
     Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 3 (BEV grid of 100 m × 100 m).
 
@@ -36,11 +36,16 @@ class BEVGrid:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'size', tuple(int(s) for s in self.size))
-        object.__setattr__(self, 'metres', tuple(float(m) for m in self.metres))
-        object.__setattr__(self, 'offset', float(self.offset))
+        try:
+            object.__setattr__(self, 'size', tuple(int(s) for s in self.size))
+            object.__setattr__(self, 'metres', tuple(float(m) for m in self.metres))
+            object.__setattr__(self, 'offset', float(self.offset))
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f'BEV grid: expected numbers, got {self.size!r:.60} and {self.metres!r:.60}') from error
         if len(self.size) != 2 or len(self.metres) != 2 or min(*self.size, *self.metres) <= 0:
             raise ValueError(f'BEV grid: expected two positive sizes and extents, got {self.size} and {self.metres}')
+        if not np.isfinite([*self.metres, self.offset]).all():
+            raise ValueError(f'BEV grid: expected a finite extent and offset, got {self.metres} and {self.offset}')
 
     @property
     def pixels_from_ego(self) -> np.ndarray:

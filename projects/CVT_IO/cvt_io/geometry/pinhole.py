@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+# Focal lengths in image sizes: angles of view from 168° down to half a degree. nuScenes has 0.5 to 0.8 of the width.
+_SHORTEST, _LONGEST = 0.05, 100.0
+
 
 def project(points: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Projects ego points into an image.
@@ -40,3 +43,28 @@ def resize_crop_intrinsics(
     result[..., 0, 2] -= top_left[0]
     result[..., 1, 2] -= top_left[1]
     return result
+
+
+def is_pinhole(intrinsics: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
+    """Whether each of the matrices can be the intrinsics of a camera.
+
+    They are finite and upper triangular over the row 0 0 1, focal lengths are positive and the skew is smaller than
+    these. Of an image of a given size, the principal point lies inside it or within half a size of its borders, and the
+    focal lengths are from 0.05 to 100 sizes: those of a camera in other units, or of a much larger image, are not.
+
+    Args:
+        intrinsics: (…, 3, 3).
+        size: (…, 2), width and height in pixels; None for any.
+
+    Returns:
+        bool (…).
+    """
+    matrices = np.where(np.isfinite(intrinsics), intrinsics, 0)
+    focal = np.stack([matrices[..., 0, 0], matrices[..., 1, 1]], axis=-1)
+    good = np.isfinite(intrinsics).all(axis=(-1, -2)) & (focal > 0).all(axis=-1)
+    good &= (matrices[..., 2, :] == (0, 0, 1)).all(axis=-1) & (matrices[..., 1, 0] == 0)
+    good &= np.abs(matrices[..., 0, 1]) < focal.max(axis=-1)
+    if size is not None:
+        off_center = np.abs(matrices[..., :2, 2] / size - 0.5)
+        good &= ((focal >= _SHORTEST * size) & (focal <= _LONGEST * size) & (off_center <= 1)).all(axis=-1)
+    return good

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from pyquaternion import Quaternion
 
+_RIGID_TOLERANCE = 1e-3  # of RᵀR − 1: calibration is often written with few digits
+_FARTHEST = 1e8
+
 
 def pose_matrix(rotation: Sequence[float], translation: Sequence[float]) -> np.ndarray:
     """Matrix (4, 4), float64, of a nuScenes record: maps the record's frame into its parent frame.
@@ -43,3 +46,15 @@ def invert_rigid(matrix: np.ndarray) -> np.ndarray:
     inverse[..., :3, 3] = -(rotation @ matrix[..., :3, 3:])[..., 0]
     inverse[..., 3, 3] = 1
     return inverse
+
+
+def is_rigid(matrices: np.ndarray) -> np.ndarray:
+    """Whether each of the matrices (…, 4, 4) is a rotation and a translation over the row 0 0 0 1; bool (…).
+
+    No translation is longer than 1e8 metres; maps of the Earth have no larger coordinates.
+    """
+    finite = np.isfinite(matrices).all(axis=(-1, -2)) & (np.abs(matrices) <= _FARTHEST).all(axis=(-1, -2))
+    rotation = np.where(finite[..., None, None], matrices, 0)[..., :3, :3]
+    off = np.abs(np.swapaxes(rotation, -1, -2) @ rotation - np.eye(3)).max(axis=(-1, -2))
+    last_row = (matrices[..., 3, :] == (0, 0, 0, 1)).all(axis=-1)
+    return finite & last_row & (off <= _RIGID_TOLERANCE) & (np.linalg.det(rotation) > 0)

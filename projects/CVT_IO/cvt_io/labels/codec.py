@@ -23,6 +23,8 @@ from .errors import DataError
 
 FORMAT_VERSION = 1
 NO_VEHICLE = 255
+#: Tokens of how much of a vehicle is seen; at most 40 %, 60 %, 80 %, all.
+VISIBILITIES = (1, 2, 3, 4)
 _CHUNK = 'cvt_io'
 
 
@@ -116,13 +118,17 @@ def expand(label: StoredLabel) -> BEVLabel:
 
 def decode_stored(data: bytes, grid: BEVGrid | None = None, where: str | Path = 'label') -> StoredLabel:
     """Like :func:`decode_label`, without deriving the maps."""
-    planes, text = _read_png(data, where)
+    image = _open_png(data, where)
+    text = image.info.get(_CHUNK)
+    if not isinstance(text, str):
+        raise DataError(f'{where}: expected a PNG with the text chunk {_CHUNK!r}, found {sorted(image.info)}')
     label_grid, source, vehicles = _read_text(text, where)
     if grid is not None and label_grid != grid:
         raise DataError(f'{where}: label has another grid: expected {grid}, found {label_grid}')
     height, width = label_grid.size
-    if planes.shape != (2 * height, width):
-        raise DataError(f'{where}: expected a PNG of {2 * height}×{width} cells, found {planes.shape}')
+    if image.size != (width, 2 * height):
+        raise DataError(f'{where}: expected a PNG of {2 * height}×{width} cells, found {image.height}×{image.width}')
+    planes = _load(image, where)
     class_bits, instances = planes[:height], planes[height:]
     if class_bits.max() >= 1 << len(CLASSES):
         raise DataError(f'{where}: expected class bits 0–{len(CLASSES) - 1}, found the value {class_bits.max():#x}')
@@ -131,22 +137,26 @@ def decode_stored(data: bytes, grid: BEVGrid | None = None, where: str | Path = 
     return StoredLabel(class_bits, instances, vehicles, label_grid, source)
 
 
-def _read_png(data: bytes, where: str | Path) -> tuple[np.ndarray, str]:
+def _open_png(data: bytes, where: str | Path) -> Image.Image:
     if not data.startswith(b'\x89PNG\r\n\x1a\n'):
         raise DataError(f'{where}: expected a PNG file, found {len(data)} bytes that start with {data[:8]!r}')
     try:
         # Loading an image leaves the checksums of its data alone; only verify() looks at them.
-        Image.open(BytesIO(data)).verify()
-        image = Image.open(BytesIO(data))
+        Image.open(BytesIO(data), formats=['PNG']).verify()
+        return Image.open(BytesIO(data), formats=['PNG'])
+    except Exception as error:  # Pillow documents no list of what a broken file raises
+        raise DataError(f'{where}: truncated or damaged PNG file: {error}') from error
+
+
+def _load(image: Image.Image, where: str | Path) -> np.ndarray:
+    """Pixels of an image whose size is as expected: before, they could be any amount of memory."""
+    try:
         planes = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # as above
         raise DataError(f'{where}: truncated or damaged PNG file: {error}') from error
     if planes.dtype != np.uint16 or planes.ndim != 2:
         raise DataError(f'{where}: expected a 16-bit grayscale PNG, found mode {image.mode}')
-    text = image.info.get(_CHUNK)
-    if not isinstance(text, str):
-        raise DataError(f'{where}: expected a PNG with the text chunk {_CHUNK!r}, found {sorted(image.info)}')
-    return planes, text
+    return planes
 
 
 def _read_text(text: str, where: str | Path) -> tuple[BEVGrid, str, list[tuple[float, float, int]]]:
@@ -154,10 +164,13 @@ def _read_text(text: str, where: str | Path) -> tuple[BEVGrid, str, list[tuple[f
         content = json.loads(text)
         version = content['format']
         if version != FORMAT_VERSION:
-            raise DataError(f'{where}: expected label format {FORMAT_VERSION}, found {version}')
+            raise DataError(f'{where}: expected label format {FORMAT_VERSION}, found {version!r:.60}')
         vehicles = [(float(x), float(y), int(visibility)) for x, y, visibility in content['vehicles']]
+        for vehicle in vehicles:
+            if not np.isfinite(vehicle).all() or vehicle[2] not in VISIBILITIES:
+                raise DataError(f'{where}: expected vehicles of a finite centre and visibility 1–4, found {vehicle}')
         return BEVGrid.from_dict(content['grid']), str(content['source']), vehicles
     except DataError:
         raise
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f'{where}: unreadable text chunk {_CHUNK!r}: {error!r}') from error
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise DataError(f'{where}: unreadable text chunk {_CHUNK!r}: {error!r:.200}') from error

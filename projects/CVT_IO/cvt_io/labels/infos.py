@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .classes import CLASSES
+from .info_reader import INFO_VERSION
 from .io import write_atomic
 from .label_maker import label_name
 from .tables import CAMERAS, Frame
-
-INFO_VERSION = 1
 
 
 def write_infos(path: Path, frames: Sequence[Frame], version: str, split: str) -> None:

@@ -10,15 +10,33 @@ from typing import Any
 _TEMPORARY = '.{name}.{pid}.tmp'
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file in one step: whoever reads it, and whenever the writer is killed, it is whole or absent."""
+def write_atomic(path: Path, content: bytes, durable: bool = False) -> None:
+    """Writes a file in one step: whoever reads it, and whenever the writer is killed, it is whole or absent.
+
+    ``durable`` waits for the disk, so that this holds for a power cut too.
+    """
     temporary = path.with_name(_TEMPORARY.format(name=path.name, pid=os.getpid()))
     try:
-        temporary.write_bytes(content)
+        with temporary.open('wb') as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The name of a new file is on the disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_result(path: Path, content: bytes) -> None:

@@ -47,7 +47,7 @@ def check_label_grid(root: str | Path, grid: BEVGrid) -> Path:
     root = Path(root)
     folder = root / grid.name
     try:
-        content = (folder / GRID_FILE).read_text()
+        content = (folder / GRID_FILE).read_text(errors='replace')
     except OSError as error:
         found = ', '.join(sorted(path.parent.name for path in root.glob(f'*/{GRID_FILE}'))) or 'none'
         state = 'unfinished labels' if folder.is_dir() else 'no labels'

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from nuscenes.utils.splits import create_splits_scenes
 
-from ..geometry import flat_pose, invert_rigid, pose_matrix
+from ..geometry import flat_pose, invert_rigid, is_pinhole, pose_matrix
 from .classes import is_vehicle
 from .errors import DataError
 from .records import Record, Table
@@ -202,12 +202,16 @@ class NuScenesTables:
         for key in ('width', 'height'):
             if not isinstance(record[key], int) or record[key] <= 0:
                 raise self.sample_data.error(record, key, 'a positive number of pixels')
+        intrinsics = self.calibrated_sensor.numbers(calibration, 'camera_intrinsic', 3, 3)
+        if not is_pinhole(intrinsics, np.array([record['width'], record['height']])):
+            fitting = f'a camera of {record["width"]}×{record["height"]} pixels'
+            raise self.calibrated_sensor.error(calibration, 'camera_intrinsic', fitting)
         return Camera(
             channel,
             str(record['filename']),
             record['width'],
             record['height'],
-            self.calibrated_sensor.numbers(calibration, 'camera_intrinsic', 3, 3),
+            intrinsics,
             invert_rigid(egocam_from_cam) @ invert_rigid(world_from_egocam) @ world_from_ego,
         )
 

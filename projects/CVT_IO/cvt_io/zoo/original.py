@@ -65,7 +65,7 @@ def convert_original(path: str | Path, model: CVTIOSegmentor) -> dict[str, Tenso
     content = read_torch_zip(path)
     state = content.get('state_dict', content) if isinstance(content, dict) else content
     tensors = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
-    if not state or not tensors:
+    if not tensors or not state:
         raise DataError(f'{path}: expected a dictionary of tensors under the key state_dict')
     converted: dict[str, Tensor] = {}
     unknown = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, InvalidURL
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from ..labels.errors import DataError
 
 _CHUNK = 1 << 16
+_LINES = 1 << 20  # bytes of an answer that are not the file's: status, headers, sizes of chunks
 _LENGTH = re.compile(r'\d{1,18}')
 _CONTENT_RANGE = re.compile(r'bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)')
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')  # a weak one (W/"…") does not vouch for every byte
@@ -164,7 +166,47 @@ class _Redirections(request.HTTPRedirectHandler):
     ) -> request.Request | None:
         if urlsplit(newurl).scheme not in ('http', 'https'):
             raise HTTPError(newurl, code, f'{msg} - Redirection to url {newurl!r} is not allowed', headers, fp)
+        fp.close()  # urllib would read what comes with the redirection to its end, which it need not have
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _EndlessAnswer(HTTPException):
+    """A server goes on talking and never comes to the file."""
+
+
+class _Lines(io.BufferedReader):
+    """What a server sends; no more than so much of it in lines, of which http.client reads as many as there are."""
+
+    _left = _LINES
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise _EndlessAnswer
+        return line
+
+
+class _Response(HTTPResponse):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = _Lines(self.fp.detach())  # type: ignore[attr-defined]
+
+
+class _Bounded(request.AbstractHTTPHandler):
+    """Has connections give bounded answers."""
+
+    def do_open(self, http_class: Any, req: request.Request, **kwargs: Any) -> HTTPResponse:
+        bounded: Any = type(http_class.__name__, (http_class,), {'response_class': _Response})
+        return super().do_open(bounded, req, **kwargs)
+
+
+class _HTTPHandler(_Bounded, request.HTTPHandler):
+    pass
+
+
+class _HTTPSHandler(_Bounded, request.HTTPSHandler):
+    pass
 
 
 def _make_opener() -> request.OpenerDirector:
@@ -172,8 +214,8 @@ def _make_opener() -> request.OpenerDirector:
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,
-        request.HTTPHandler,
-        request.HTTPSHandler,
+        _HTTPHandler,
+        _HTTPSHandler,
         request.HTTPDefaultErrorHandler,
         _Redirections,
         request.HTTPErrorProcessor,

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from .global_sum import global_sum_and_count
+
 
 def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
     """BCE(x, t) · (1 − p_t)^γ with p_t = p·t + (1 − p)(1 − t), elementwise; no α.
@@ -28,7 +30,9 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 
 @MODELS.register_module()
 class CVTIOFocalLoss(nn.Module):
-    """Mean of :func:`sigmoid_focal_loss` over the kept pixels of the whole local batch, times a weight.
+    """Mean of :func:`sigmoid_focal_loss` over the kept pixels of the whole batch, times a weight.
+
+    The batch is that of all processes together, and so is the value: each process sees the same.
 
     Args:
         gamma: focusing exponent; 0 gives plain binary cross-entropy.
@@ -45,5 +49,5 @@ class CVTIOFocalLoss(nn.Module):
         if keep is not None:
             logits, targets = logits[keep], targets[keep]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = sigmoid_focal_loss(logits, targets.to(logits), self.gamma)
-        return self.loss_weight * loss.sum() / max(loss.numel(), 1)
+        total, count = global_sum_and_count(sigmoid_focal_loss(logits, targets.to(logits), self.gamma))
+        return self.loss_weight * total / count

@@ -1,0 +1,58 @@
+"""Errors whose cause lies in another process, in words; and how a process tells its launcher what ended it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import torch
+
+#: Seconds that a process which lost another one lives on: the launcher shows what ended first, which is the cause.
+SECONDS_TO_CAUSE = 2
+
+# PyTorch's two wordings: of its signal handler, and of the wait for the next batch, whose cause the first may be.
+_DATA_WORKER = re.compile(
+    r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: ([\w ]+)|exited unexp)'
+)
+_GLOO = re.compile(r'gloo/transport|Connection closed by peer|Application timeout caused pair closure')
+_WHY = {
+    'Killed': 'was killed by the system, most likely because memory ran out',
+    'Bus error': 'got a bus error, most likely because shared memory (/dev/shm) ran out',
+}
+
+
+def data_worker_error(error: Exception) -> str | None:
+    """One line if the error is PyTorch's report that a worker of a data loader is gone, else ``None``."""
+    found = _DATA_WORKER.search(f'{error.__cause__} {error}')
+    if found is None:
+        return None
+    pid, signal = found.groups()
+    # Without a signal in the report, the system's killer remains the one that leaves no error of the worker's own.
+    how = _WHY.get(signal or 'Killed', f'crashed ({signal})')
+    return (
+        f'data worker {pid} {how}: lower num_workers or batch_size of the data loader, '
+        'for example --cfg-options train_dataloader.num_workers=1 val_dataloader.num_workers=1'
+    )
+
+
+def lost_process_error(error: Exception) -> str | None:
+    """One line if the error says that another process of the run is gone or does not answer, else ``None``."""
+    if not isinstance(error, torch.distributed.DistError) and not _GLOO.search(str(error)):
+        return None
+    return f'another process of this run is gone, and its own error says why, or does not answer ({error!s:.200})'
+
+
+def await_cause() -> None:
+    """Waits for the launcher to end this process, so that the one which it lost is reported as the cause."""
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        time.sleep(SECONDS_TO_CAUSE)
+
+
+def tell_launcher(text: str) -> None:
+    """Leaves a text for the summary with which torchrun ends; without it, that would show the exit code alone."""
+    if path := os.environ.get('TORCHELASTIC_ERROR_FILE'):
+        details = dict(py_callstack=text, timestamp=str(int(time.time())))
+        Path(path).write_text(json.dumps(dict(message=dict(message=text, extraInfo=details))))

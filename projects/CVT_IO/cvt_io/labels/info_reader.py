@@ -1,0 +1,167 @@
+"""Reading info files: every value that is relied on is looked at before it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from ..geometry import is_pinhole, is_rigid
+from .checks import camera_matrix, image_path, image_size, pose
+from .classes import CLASSES
+from .errors import DataError
+from .records import read_json
+
+INFO_VERSION = 1
+_FRAME_KEYS = ('sample_token', 'scene_name', 'timestamp', 'world_from_ego', 'label', 'images')
+_IMAGE_KEYS = ('camera', 'path', 'width', 'height', 'intrinsics', 'cam_from_ego')
+_ADVICE = 'make them again with tools/create_data.py'
+
+
+def read_infos(path: Path) -> tuple[dict, list[dict]]:
+    """Metainfo and frames (:func:`check_infos`) of an info file.
+
+    Raises:
+        DataError: it cannot be read, or is none of this version.
+    """
+    content = read_json(path)
+    frames = check_infos(content, path)
+    return content['metainfo'], frames
+
+
+def check_infos(content: Any, path: Path) -> list[dict]:
+    """The frames of an info file; of each, only that it is a record with a token of its own.
+
+    Args:
+        content: of the file.
+        path: the file.
+
+    Raises:
+        DataError: it is no info file of this version, has no frames, or has one twice.
+    """
+    metainfo = content.get('metainfo') if isinstance(content, dict) else None
+    if not isinstance(metainfo, dict):
+        raise DataError(f'{path}: expected infos with the key metainfo, found {content!r:.60}')
+    for key, expected in (('info_version', INFO_VERSION), ('classes', [*CLASSES])):
+        if metainfo.get(key) != expected:
+            raise DataError(f'{path}: metainfo.{key}: expected {expected}, found {metainfo.get(key)!r:.60}; {_ADVICE}')
+    cameras = metainfo.get('cameras')
+    if not isinstance(cameras, list) or not cameras or not all(isinstance(name, str) for name in cameras):
+        raise DataError(f'{path}: metainfo.cameras: expected a list of names, found {cameras!r:.60}')
+    frames = content.get('data_list')
+    if not isinstance(frames, list) or not frames:
+        raise DataError(f'{path}: data_list: expected a list of at least one frame, found {frames!r:.60}')
+    first: dict[str, int] = {}
+    for index, frame in enumerate(frames):
+        token = frame.get('sample_token') if isinstance(frame, dict) else None
+        if not _is_name(token):
+            raise DataError(
+                f'{path}: data_list[{index}].sample_token: expected a name of the frame, found {token!r:.60}'
+            )
+        if first.setdefault(token, index) != index:
+            raise DataError(
+                f'{path}: sample_token: expected each once, found {token} in data_list[{first[token]}] and [{index}]'
+            )
+    return frames
+
+
+def check_frame(info: dict, where: str, calibrated: bool = False) -> None:
+    """Sees that a frame has its keys, that names and label agree, and that its pose is one.
+
+    Args:
+        info: the frame.
+        where: its name for error messages.
+        calibrated: whether :func:`are_calibrated` has found its pose in order.
+
+    Raises:
+        DataError: it is not so.
+    """
+    _require(info, _FRAME_KEYS, where)
+    if not _is_name(info['scene_name']):
+        raise DataError(f'{where}: scene_name: expected a name, found {info["scene_name"]!r:.60}')
+    label = f'{info["scene_name"]}/{info["sample_token"]}.png'
+    if info['label'] is not None and info['label'] != label:
+        raise DataError(f"{where}: label: expected this frame's {label}, found {info['label']!r:.100}")
+    if not calibrated:
+        pose(info['world_from_ego'], f'{where}: world_from_ego')
+
+
+def choose_images(info: dict, known: Sequence[str], cameras: Sequence[str] | None, where: str) -> list[dict]:
+    """A frame's images of some cameras, in their order.
+
+    Args:
+        info: the frame.
+        known: the cameras of the infos, of which each frame has an image.
+        cameras: those to choose; None for all that are known.
+        where: the frame, for error messages.
+
+    Raises:
+        DataError: one is missing, unknown or there twice, or they are no records.
+    """
+    images = info.get('images')
+    by_camera: dict[str, dict] = {}
+    for image in images if isinstance(images, list) and images else [None]:
+        if not isinstance(image, dict) or not isinstance(image.get('camera'), str):
+            raise DataError(f'{where}: images: expected entries with a camera name, found {image!r:.60}')
+        if image['camera'] not in known:
+            raise DataError(f'{where}: images: expected the cameras {", ".join(known)}, found {image["camera"]!r:.60}')
+        if by_camera.setdefault(image['camera'], image) is not image:
+            raise DataError(f'{where}: images: expected each camera once, found {image["camera"]} twice')
+    for name in (*known, *(cameras or ())):
+        if name not in by_camera:
+            raise DataError(f'{where}: images: expected the camera {name}, found {", ".join(by_camera)}')
+    return [by_camera[name] for name in cameras or known]
+
+
+def parse_image(image: dict, root: Path, where: str, calibrated: bool = False) -> dict[str, Any]:
+    """An entry of a frame's ``images`` with its whole path.
+
+    Args:
+        image: the entry.
+        root: folder of the images.
+        where: the frame, for error messages.
+        calibrated: whether :func:`are_calibrated` has found its calibration in order.
+
+    Raises:
+        DataError: a key is missing or its value impossible.
+    """
+    where = f'{where}: {image["camera"]}'
+    _require(image, _IMAGE_KEYS, where)
+    size = image_size(image, where)
+    if not calibrated:
+        camera_matrix(image['intrinsics'], f'{where}: intrinsics', size)
+        pose(image['cam_from_ego'], f'{where}: cam_from_ego')
+    return dict(image, path=image_path(image['path'], root, f'{where}: path'))
+
+
+def are_calibrated(frames: Sequence[dict]) -> np.ndarray:
+    """Whether each frame's pose and the calibration of its images are in order, bool (n,).
+
+    All at once it takes a hundredth of the time. Where something is not as it should be, even in one frame of all, it
+    may be False for any: the one-by-one checks of :func:`parse_image` then say what.
+    """
+    try:
+        intrinsics = np.array([[image['intrinsics'] for image in frame['images']] for frame in frames])
+        cam_from_ego = np.array([[image['cam_from_ego'] for image in frame['images']] for frame in frames])
+        world_from_ego = np.array([[frame['world_from_ego']] for frame in frames])
+        sizes = np.array([[[image['width'], image['height']] for image in frame['images']] for frame in frames])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return np.zeros(len(frames), bool)
+    shapes = [(array.dtype.kind, array.shape[2:]) for array in (intrinsics, cam_from_ego, world_from_ego, sizes)]
+    if shapes != [('f', (3, 3)), ('f', (4, 4)), ('f', (4, 4)), ('i', (2,))]:
+        return np.zeros(len(frames), bool)
+    good = (sizes > 0).all(axis=-1) & is_pinhole(intrinsics, np.maximum(sizes, 1))
+    return (good & is_rigid(cam_from_ego) & is_rigid(world_from_ego)).all(axis=1)
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    """Whether it can name a file or a folder."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= 200 and Path(value).name == value != ''
+
+
+def _require(record: dict, keys: Sequence[str], where: str) -> None:
+    for key in keys:
+        if key not in record:
+            raise DataError(f'{where}: expected the key {key}, found {", ".join(map(str, record))}')

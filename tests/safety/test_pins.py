@@ -1,0 +1,61 @@
+"""What is installed is what the requirement files say."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import REPO
+
+FILES = sorted([REPO / 'requirements.txt', *(REPO / 'requirements').glob('*.txt')])
+#: What makes environments, and is there before any requirement is read.
+TOOLS = {'pip'}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r'[-_.]+', '-', name).lower()
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """Name → what is asked for, without comments."""
+    lines = (line.partition('#')[0].strip() for line in path.read_text().splitlines())
+    matches = [re.fullmatch(r'([\w.-]+)\s*(.*)', line) for line in lines if line]
+    return {canonical(match[1]): match[2] for match in matches if match}
+
+
+@pytest.fixture(scope='module')
+def pins() -> dict[str, str]:
+    return {name: asked.removeprefix('==') for path in FILES for name, asked in requirements(path).items()}
+
+
+def from_torch() -> set[str]:
+    """torch and what it requires, directly or not, which is the user's choice with it."""
+    names, new = set(), {'torch'}
+    requires = {canonical(d.metadata['Name']): d.requires or [] for d in distributions()}
+    while new:
+        names |= new
+        new = {canonical(re.match(r'[\w.-]+', text)[0]) for name in new for text in requires.get(name, [])} - names
+    return names
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
+def test_every_requirement_is_one_release(path):
+    for name, asked in requirements(path).items():
+        assert re.fullmatch(r'==[\w.+]+', asked) or (name, asked) == ('torch', '>=2.6'), f'{path.name}: {name}{asked}'
+    assert not re.search(r'https?:|git\+|--(extra-)?index-url|--trusted-host', path.read_text())
+
+
+def test_every_package_is_pinned(pins):
+    """Of this environment, if it is the checkout's own."""
+    if Path(sys.prefix).resolve() != (REPO / '.venv').resolve():
+        pytest.skip('not the environment of make env')
+    found = {canonical(d.metadata['Name']): d.version for d in distributions()}
+    left_out = TOOLS | (from_torch() - pins.keys())
+    unpinned = {name: version for name, version in found.items() if name not in pins.keys() | left_out}
+    others = {name: (pins[name], version) for name, version in found.items() if pins.get(name, version) != version}
+    others.pop('torch', None)
+    assert (unpinned, others) == ({}, {})

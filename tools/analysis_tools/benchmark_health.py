@@ -1,0 +1,55 @@
+#!/usr/bin/env python
+"""Measures what watching a run costs: ``python tools/analysis_tools/benchmark_health.py``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from projects.CVT_IO.benchmarks.health_cost import measure_health
+from projects.CVT_IO.benchmarks.report import markdown
+from projects.CVT_IO.benchmarks.targets import CPU
+from projects.CVT_IO.cvt_io.analysis.machine import describe_machine
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import load_configs
+from projects.CVT_IO.cvt_io.labels.io import write_result
+
+REPO = Path(__file__).resolve().parents[2]
+CONFIGS = ('configs/cvt_io_v2_2.py', 'configs/toy/cvt_io_v2_2_toy.py')
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(
+        description='Measures the share of a training step that the health hook takes, on the processor. '
+        'The hook does not depend on the batch: more samples make its share smaller.'
+    )
+    parser.add_argument('configs', nargs='*', help=f'default: {" ".join(CONFIGS)}')
+    parser.add_argument(
+        '--batch-size', type=cli.positive_int, default=2, help='samples of a step (default: %(default)s)'
+    )
+    parser.add_argument('--samples', type=cli.positive_int, default=9, help='rounds (default: %(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table to this file too')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    # Weights make no difference to the time, and those of ImageNet would have to be fetched.
+    cfgs = load_configs(
+        args.configs or [str(REPO / name) for name in CONFIGS], 'configs', {'model.backbone.init_cfg': None}
+    )
+    results = [measure_health(name, cfg, args.batch_size, args.samples) for name, cfg in cfgs.items()]
+    table = markdown(results, describe_machine(CPU), args.samples)
+    print(table)
+    if args.out:
+        write_result(args.out, table.encode())
+
+
+if __name__ == '__main__':
+    cli.run(main)

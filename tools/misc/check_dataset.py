@@ -1,0 +1,54 @@
+"""Reads every file of a data set before a run does: ``python tools/misc/check_dataset.py configs/cvt_io_v2_2.py``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tqdm import tqdm
+
+from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
+from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.labels.errors import DataError
+
+DESCRIPTION = """\
+Read infos, images and labels of a split as training does, on all cores, and say of each broken frame what is wrong with
+it. The exit code is 1 if there is one."""
+CHUNK = 64
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
+    cli.add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = build_dataset(cfg, f'{args.split}_dataloader')
+    if not isinstance(dataset, CVTIONuScenesDataset):
+        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset.skip_broken = False  # here every frame is looked at
+    broken = 0
+    with tqdm(total=len(dataset), unit='frame', file=sys.stderr) as bar:
+        for start in range(0, len(dataset), CHUNK):
+            chunk = range(start, min(start + CHUNK, len(dataset)))
+            for error in dataset.find_broken(chunk).values():
+                bar.write(str(error), file=sys.stdout)
+                broken += 1
+            bar.update(len(chunk))
+    if broken:
+        raise DataError(f'{dataset.ann_file}: {broken} of {len(dataset)} frames are broken')
+    print(f'{dataset.ann_file}: all {len(dataset)} frames are whole')
+
+
+if __name__ == '__main__':
+    cli.run(main)
