@@ -154,7 +154,7 @@ def test_urls_are_no_inputs(served, tmp_path, path):
         with pytest.raises(DataError):
             open_source(url, cfg)
         with pytest.raises(DataError):
-            CVTIONuScenesDataset(url, served, dict(size=(48, 48), metres=(48, 48)))
+            CVTIONuScenesDataset(url, str(tmp_path), dict(size=(48, 48), metres=(48, 48)))
     assert [event for event in seen if is_network(event)] == []
 
 

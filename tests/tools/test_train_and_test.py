@@ -16,6 +16,7 @@ from pathlib import Path
 import mmdet3d
 import pytest
 import torch
+from mmengine.visualization import Visualizer
 
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool
@@ -91,6 +92,7 @@ def test_signal_to_all_processes_and_resume(toy_root, tmp_path):
     short = {'train_cfg.max_iters': step + 1, 'param_scheduler.total_steps': 100_001, 'train_cfg.val_interval': 100_000}
     words = [*words[1:-1], *as_arguments(short), '--resume']
     assert Path(words[0]).name == 'train.py'
+    Visualizer._instance_dict.clear()  # of another run in this process, in whose folder it would write the rows
     assert run_tool('tools/train.py', *words[1:]) is None
     assert (tmp_path / f'iter_{step + 1}.pth').is_file()
     steps = [

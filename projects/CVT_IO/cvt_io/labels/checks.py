@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from reprlib import repr as short
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..geometry import is_pinhole, is_rigid
 from .errors import DataError
 
 _LARGEST = 2**63
+_LONGEST_NAME = 200  # file systems allow 255 bytes, and endings are added
 
 
 def numbers(value: Any, where: str, rows: int, columns: int) -> np.ndarray:
@@ -69,6 +70,13 @@ def camera_matrix(value: Any, where: str, size: tuple[int, int] | None = None) -
             f'found {short(matrix.tolist())}'
         )
     return matrix
+
+
+def is_name(value: Any) -> TypeGuard[str]:
+    """Whether a value is the name of something in a folder: a text of one line, and no path that leads elsewhere."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_NAME:
+        return False
+    return value not in ('', '.', '..') and '/' not in value and '\\' not in value
 
 
 def image_path(path: Any, root: Path, where: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from ..geometry import is_pinhole, is_rigid
-from .checks import camera_matrix, image_path, image_size, pose
+from .checks import camera_matrix, image_path, image_size, is_name, pose
 from .classes import CLASSES
 from .errors import DataError
 from .records import read_json
@@ -56,7 +56,7 @@ def check_infos(content: Any, path: Path) -> list[dict]:
     first: dict[str, int] = {}
     for index, frame in enumerate(frames):
         token = frame.get('sample_token') if isinstance(frame, dict) else None
-        if not _is_name(token):
+        if not is_name(token):
             raise DataError(
                 f'{path}: data_list[{index}].sample_token: expected a name of the frame, found {token!r:.60}'
             )
@@ -79,7 +79,7 @@ def check_frame(info: dict, where: str, calibrated: bool = False) -> None:
         DataError: it is not so.
     """
     _require(info, _FRAME_KEYS, where)
-    if not _is_name(info['scene_name']):
+    if not is_name(info['scene_name']):
         raise DataError(f'{where}: scene_name: expected a name, found {info["scene_name"]!r:.60}')
     label = f'{info["scene_name"]}/{info["sample_token"]}.png'
     if info['label'] is not None and info['label'] != label:
@@ -154,11 +154,6 @@ def are_calibrated(frames: Sequence[dict]) -> np.ndarray:
         return np.zeros(len(frames), bool)
     good = (sizes > 0).all(axis=-1) & is_pinhole(intrinsics, np.maximum(sizes, 1))
     return (good & is_rigid(cam_from_ego) & is_rigid(world_from_ego)).all(axis=1)
-
-
-def _is_name(value: Any) -> TypeGuard[str]:
-    """Whether it can name a file or a folder."""
-    return isinstance(value, str) and value.isprintable() and len(value) <= 200 and Path(value).name == value != ''
 
 
 def _require(record: dict, keys: Sequence[str], where: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from nuscenes.utils.splits import create_splits_scenes
 
 from ..geometry import flat_pose, invert_rigid, is_pinhole, pose_matrix
+from .checks import image_path, is_name
 from .classes import is_vehicle
 from .errors import DataError
 from .records import Record, Table
@@ -172,19 +173,21 @@ class NuScenesTables:
         ]
 
     def _scene(self, scene: Record) -> list[Frame]:
-        location = self.log.get(scene['log_token'])['location']
+        log = self.log.get(scene['log_token'])
+        if not is_name(log['location']):
+            raise self.log.error(log, 'location', 'a name without folders')
         frames: dict[str, Frame] = {}
         token = scene['first_sample_token']
         while token:
             if token in frames:
                 raise DataError(f'{self.sample.path}: record {token!r}: the chain of next of {scene["name"]} is a ring')
-            frames[token] = self._frame(self.sample.get(token), scene['name'], location)
+            frames[token] = self._frame(self.sample.get(token), scene['name'], log['location'])
             token = self.sample.get(token)['next']
         return list(frames.values())
 
     def _frame(self, sample: Record, scene: str, location: str) -> Frame:
         token = sample['token']
-        if Path(token).name != token:
+        if not is_name(token):
             raise self.sample.error(sample, 'token', 'a name without folders')
         data = self._data[token]
         for channel in (LIDAR, *CAMERAS):
@@ -202,13 +205,15 @@ class NuScenesTables:
         for key in ('width', 'height'):
             if not isinstance(record[key], int) or record[key] <= 0:
                 raise self.sample_data.error(record, key, 'a positive number of pixels')
+        where = f'{self.sample_data.path}: record {record["token"]!r}: filename'
+        image_path(record['filename'], self.folder.parent, where)
         intrinsics = self.calibrated_sensor.numbers(calibration, 'camera_intrinsic', 3, 3)
         if not is_pinhole(intrinsics, np.array([record['width'], record['height']])):
             fitting = f'a camera of {record["width"]}×{record["height"]} pixels'
             raise self.calibrated_sensor.error(calibration, 'camera_intrinsic', fitting)
         return Camera(
             channel,
-            str(record['filename']),
+            record['filename'],
             record['width'],
             record['height'],
             intrinsics,
