@@ -4,4 +4,4 @@ from . import apis, datasets, engine, evaluation, models, visualization
 
 __all__ = ['apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization']
 
-__version__ = '0.3.0'
+__version__ = '0.4.0'
