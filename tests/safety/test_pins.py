@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import distributions
+import sysconfig
+from collections.abc import Iterable
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,11 @@ TOOLS = {'pip'}
 
 def canonical(name: str) -> str:
     return re.sub(r'[-_.]+', '-', name).lower()
+
+
+def installed() -> Iterable[Distribution]:
+    """Not those that setuptools brings for itself and puts on the import path."""
+    return distributions(path=[sysconfig.get_path('purelib')])
 
 
 def requirements(path: Path) -> dict[str, str]:
@@ -35,7 +42,7 @@ def pins() -> dict[str, str]:
 def from_torch() -> set[str]:
     """torch and what it requires, directly or not, which is the user's choice with it."""
     names, new = set(), {'torch'}
-    requires = {canonical(d.metadata['Name']): d.requires or [] for d in distributions()}
+    requires = {canonical(d.metadata['Name']): d.requires or [] for d in installed()}
     while new:
         names |= new
         new = {canonical(re.match(r'[\w.-]+', text)[0]) for name in new for text in requires.get(name, [])} - names
@@ -53,7 +60,7 @@ def test_every_package_is_pinned(pins):
     """Of this environment, if it is the checkout's own."""
     if Path(sys.prefix).resolve() != (REPO / '.venv').resolve():
         pytest.skip('not the environment of make env')
-    found = {canonical(d.metadata['Name']): d.version for d in distributions()}
+    found = {canonical(d.metadata['Name']): d.version for d in installed()}
     left_out = TOOLS | (from_torch() - pins.keys())
     unpinned = {name: version for name, version in found.items() if name not in pins.keys() | left_out}
     others = {name: (pins[name], version) for name, version in found.items() if pins.get(name, version) != version}

@@ -47,4 +47,5 @@ def test_failure_ends_with_an_error_after_all_sections(trials, capsys):
 
 def test_unknown_section(capsys):
     assert run_tool(TOOL, '--only', 'luck') == 2
-    assert all(section in capsys.readouterr().err for section in SECTIONS)
+    printed = capsys.readouterr().err
+    assert all(section in printed for section in SECTIONS)

@@ -7,6 +7,7 @@ import argparse
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +33,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Does what the command line asks for."""
     args = parse_args()
+    warnings.simplefilter('ignore')  # of libraries, about the strange files that they are given
     rows = [HEADER]
     print(HEADER, flush=True)
     failed = 0
