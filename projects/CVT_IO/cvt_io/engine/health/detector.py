@@ -7,7 +7,7 @@ The rules, each with what it is for; :class:`Thresholds` has the figures.
 | ``not finite``     | loss, gradient norm or parameters are NaN or infinite                                        |
 | ``loss jump``      | the training loss rises above its running level and stays, for 0.8 % of the run              |
 | ``gradients``      | the gradient norm before clipping is far above its running level, for 1.2 % of the run       |
-| ``parameters``     | the norm of all parameters is twice its running level                                        |
+| ``parameters``     | the norm of all parameters is three times its running level                                  |
 | ``IoU fell``       | the validation IoU falls to less than a tenth of what it had been                            |
 | ``never learning`` | the validation IoU is still at zero after 13 % of the run (short runs: up to half of it)     |
 | ``attention``      | the attention's entropy falls to less than a tenth of what it had been, and stays            |
@@ -64,7 +64,7 @@ class Thresholds:
     Attributes:
         loss_jump: the loss over its level; e^0.5 is 1.65. The collapses of the original runs were 2.5 and 2.8.
         grad_jump: the gradient norm over its level; e^2.1 is 8.
-        param_jump: the parameters' norm over its level; e^0.7 is 2. In a toy training it moved by a hundredth.
+        param_jump: the parameters' norm over its level; e^1.1 is 3. In a toy training it moved by a hundredth.
         noise: standard deviations of a block of losses or gradient norms. The original runs' blocks scatter by 0.12.
         risen: running IoU from which on a fall is one.
         fallen: share of the highest running IoU.
@@ -77,7 +77,7 @@ class Thresholds:
 
     loss_jump: float = 0.5
     grad_jump: float = 2.1
-    param_jump: float = 0.7
+    param_jump: float = 1.1
     noise: float = 4.0
     risen: float = 0.05
     fallen: float = 0.1
