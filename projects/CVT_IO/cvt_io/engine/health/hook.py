@@ -124,7 +124,11 @@ class CVTIOHealthHook(Hook):
                 self.healthy = 0
         elif starts:
             self.healthy = self.kept.find(runner, self.healthy)
-        if runner.iter > 0 and self.kept.just_written(runner.iter):
+            if self.candidate is not None and not self.kept.available(self.candidate):
+                self.candidate = None
+        written = runner.iter > 0 and self.kept.just_written(runner.iter)
+        # A run resumed from another folder's checkpoint has none of its own yet.
+        if written and (not starts or self.kept.available(runner.iter)):
             if self.candidate is None and not self._detector.suspicious:
                 self.candidate = runner.iter
                 self.kept.keep(runner.iter)

@@ -43,6 +43,12 @@ class KeptCheckpoints:
         since = step - self.checkpoints.save_begin
         return self.checkpoints.interval > 0 and since >= 0 and since % self.checkpoints.interval == 0
 
+    def available(self, step: int) -> bool:
+        """Whether the checkpoint of a step is in this run's folder; the first process has written what it had to."""
+        barrier()
+        source = Path(self.checkpoints.out_dir, self.checkpoints.filename_tmpl.format(step))
+        return source.is_file() or self.path(step).is_file()
+
     def keep(self, step: int) -> None:
         """Keeps the checkpoint of a step, which has just been written."""
         if is_main_process():
