@@ -15,10 +15,8 @@ from tqdm import tqdm
 from projects.CVT_IO.cvt_io.analysis.attention_maps import attention_maps
 from projects.CVT_IO.cvt_io.analysis.machine import require_device
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
-from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.labels.io import write_result
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
 from projects.CVT_IO.cvt_io.visualization.scene import channel_of, frame_indices
@@ -52,9 +50,7 @@ def main() -> None:
     args = parse_args()
     device = require_device(args.device)
     cfg = load_config(args.config, args.cfg_options)
-    dataset = build_dataset(cfg, f'{args.split}_dataloader')
-    if not isinstance(dataset, CVTIONuScenesDataset):
-        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
     indices = frame_indices(dataset, args.frames) if args.frames else dataset.spread(args.num)
     model = prepare_model(cfg, args.checkpoint, device).eval()

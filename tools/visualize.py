@@ -16,7 +16,7 @@ from projects.CVT_IO.cvt_io.analysis.machine import require_device
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
 from projects.CVT_IO.cvt_io.visualization.panels import sample_panel
@@ -69,9 +69,7 @@ def main() -> None:
         raise DataError(f'--stitched {args.stitched}: expected a name that ends in .png')
     device = require_device(args.device)
     cfg = load_config(args.config, args.cfg_options)
-    dataset = build_dataset(cfg, f'{args.split}_dataloader')
-    if not isinstance(dataset, CVTIONuScenesDataset):
-        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
     indices = scene_indices(dataset, args.scene)
     model = prepare_model(cfg, args.checkpoint, device)

@@ -14,9 +14,8 @@ from tqdm import tqdm
 from projects.CVT_IO.cvt_io.analysis.eval_report import DatasetStatistics, markdown, scores_as_data, write_report
 from projects.CVT_IO.cvt_io.analysis.machine import require_device
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
-from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.evaluation.breakdown import Breakdown
 from projects.CVT_IO.cvt_io.labels.classes import VEHICLE
 from projects.CVT_IO.cvt_io.labels.codec import decode_stored
@@ -48,9 +47,7 @@ def main() -> None:
     args = parse_args()
     device = require_device(args.device)
     cfg = load_config(args.config, args.cfg_options)
-    dataset = build_dataset(cfg, 'test_dataloader')
-    if not isinstance(dataset, CVTIONuScenesDataset):
-        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset = build_nuscenes_dataset(cfg, 'test_dataloader')
     if not dataset.with_labels:
         raise DataError(f'{args.config}: test_dataloader.dataset.with_labels: expected True, found False')
     dataset.full_init()

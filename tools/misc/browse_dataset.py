@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.labels.tables import Annotation, NuScenesTables, splits_of
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
@@ -62,9 +62,7 @@ def main() -> None:
     if not show and args.output_dir is None:
         sys.exit('error: no display, or --not-show: --output-dir writes the pictures to files')
     cfg = load_config(args.config, args.cfg_options)
-    dataset = build_dataset(cfg, f'{args.split}_dataloader')
-    if not isinstance(dataset, CVTIONuScenesDataset):
-        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
     indices = frame_indices(dataset, args.frames) if args.frames else dataset.spread(args.num)
     annotations = {} if args.no_boxes else read_annotations(dataset)

@@ -9,9 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config
+from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.labels.errors import DataError
 
 DESCRIPTION = """\
@@ -33,9 +32,7 @@ def main() -> None:
     """Does what the command line asks for."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
-    dataset = build_dataset(cfg, f'{args.split}_dataloader')
-    if not isinstance(dataset, CVTIONuScenesDataset):
-        raise DataError(f'{args.config}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.skip_broken = False  # here every frame is looked at
     broken = 0
     with tqdm(total=len(dataset), unit='frame', file=sys.stderr) as bar:

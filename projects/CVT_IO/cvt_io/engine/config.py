@@ -11,6 +11,7 @@ from mmdet3d.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
+from ..datasets import CVTIONuScenesDataset
 from ..labels.errors import DataError
 from ..models import CVTIOSegmentor
 
@@ -111,6 +112,18 @@ def build_dataset(cfg: Config, loader: str) -> BaseDataset:
         raise ConfigError(f'{cfg.filename}: no {loader}')
     with _config_errors(f'{cfg.filename}: {loader}.dataset'):
         return DATASETS.build(dict(cfg[loader].dataset, lazy_init=True))
+
+
+def build_nuscenes_dataset(cfg: Config, loader: str) -> CVTIONuScenesDataset:
+    """As :func:`build_dataset`, for tools that need our own data set.
+
+    Raises:
+        ConfigError: as there, or it is another one.
+    """
+    dataset = build_dataset(cfg, loader)
+    if not isinstance(dataset, CVTIONuScenesDataset):
+        raise ConfigError(f'{cfg.filename}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    return dataset
 
 
 def require_data(cfg: Config, *loaders: str) -> None:
