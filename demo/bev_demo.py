@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from projects.CVT_IO.cvt_io.apis import CVTIOInferencer
-from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 
 
 def parse_args() -> argparse.Namespace:

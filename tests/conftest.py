@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.labels.converter import convert
-from projects.CVT_IO.cvt_io.toy import generate_toy_world
+from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
+from projects.CVT_IO.toy_world import generate_toy_world
 
 TINY_GRID = BEVGrid((48, 48), (48.0, 48.0))
 

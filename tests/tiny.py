@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.torture.tiny import CONFIG as TOY_CONFIG
 from projects.CVT_IO.torture.tiny import TINY_OPTIONS, as_arguments
 

@@ -12,12 +12,12 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.analysis.attention_maps import attention_maps
-from projects.CVT_IO.cvt_io.analysis.machine import require_device
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.models.attention_maps import attention_maps
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
+from projects.CVT_IO.cvt_io.runtime.machine import require_device
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
 from projects.CVT_IO.cvt_io.visualization.scene import channel_of, frame_indices
 

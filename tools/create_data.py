@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 # Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.labels.layout import EXTRA_TAG
 
 if TYPE_CHECKING:
-    from projects.CVT_IO.cvt_io.labels.shards import Shard
+    from projects.CVT_IO.cvt_io.labels.nuscenes.shards import Shard
 
 NUSCENES_HELP = """\
 Reads nuScenes' key frames and its map expansion (v1.3) below --root-path:
@@ -105,7 +105,7 @@ def generate_toy(args: argparse.Namespace, shard: Shard | None) -> None:
         if not tables.is_dir():
             raise DataError(f'{tables}: no toy world here; --shard 1/N writes it, or the command without --shard')
         return
-    from projects.CVT_IO.cvt_io.toy import generate_toy_world
+    from projects.CVT_IO.toy_world import generate_toy_world
 
     generate_toy_world(
         args.out_dir,
@@ -122,8 +122,8 @@ def generate_toy(args: argparse.Namespace, shard: Shard | None) -> None:
 def create_data(args: argparse.Namespace) -> None:
     """Does what the command line asks for."""
     # The devkit takes seconds to import; --help and wrong arguments need not wait.
-    from projects.CVT_IO.cvt_io.labels.converter import convert
-    from projects.CVT_IO.cvt_io.labels.shards import Shard
+    from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
+    from projects.CVT_IO.cvt_io.labels.nuscenes.shards import Shard
 
     if args.workers < 0:
         raise DataError(f'--workers: expected a number from 0 on, got {args.workers}')

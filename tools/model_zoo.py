@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.zoo.catalogue import (
     HOW_TO_CONVERT,
     NOTES_IOU,

@@ -11,10 +11,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.datasets.control import CONTROLS
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
-from projects.CVT_IO.cvt_io.engine.weights import check_weights
-from projects.CVT_IO.cvt_io.labels.io import write_json
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json
+from projects.CVT_IO.cvt_io.fileio.checkpoint import check_weights
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:

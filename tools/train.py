@@ -11,13 +11,13 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
-from projects.CVT_IO.cvt_io.engine.durable_files import disk_errors
-from projects.CVT_IO.cvt_io.engine.duration import duration
-from projects.CVT_IO.cvt_io.engine.latest_checkpoint import latest_checkpoint
-from projects.CVT_IO.cvt_io.engine.log_records import drop_repeated
-from projects.CVT_IO.cvt_io.engine.weights import check_resumable, read_checkpoint
+from projects.CVT_IO.cvt_io.engine.hooks.logger import drop_repeated
+from projects.CVT_IO.cvt_io.fileio.checkpoint import check_resumable, read_checkpoint
+from projects.CVT_IO.cvt_io.fileio.durable import disk_errors
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
+from projects.CVT_IO.cvt_io.runtime.duration import duration
+from projects.CVT_IO.cvt_io.runtime.latest_checkpoint import latest_checkpoint
 
 
 def parse_args() -> argparse.Namespace:

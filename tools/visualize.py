@@ -12,13 +12,13 @@ import numpy as np
 from mmengine.device import get_device
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.analysis.machine import require_device
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
+from projects.CVT_IO.cvt_io.runtime.machine import require_device
 from projects.CVT_IO.cvt_io.visualization.panels import sample_panel
 from projects.CVT_IO.cvt_io.visualization.scene import (
     channel_of,

@@ -9,7 +9,7 @@ from torch import nn
 
 from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity
 from projects.CVT_IO.cvt_io.analysis.notes import notes_table
-from projects.CVT_IO.cvt_io.engine.config import build_model
+from projects.CVT_IO.cvt_io.runtime.config import build_model
 from tests.tiny import REPO
 
 # name: params_notes, macs_notes, params, GMACs. The first two are what the notes' own code and thop gave, the others

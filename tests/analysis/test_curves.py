@@ -11,10 +11,22 @@ import pytest
 from mmengine.config import Config
 
 from projects.CVT_IO.cvt_io.analysis import curve_report
-from projects.CVT_IO.cvt_io.analysis.curves import Collapse, Comparison, Curve, Verdict, compare
+from projects.CVT_IO.cvt_io.analysis.curves import (
+    Collapse,
+    Comparison,
+    Curve,
+    Verdict,
+    compare,
+)
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
-from projects.CVT_IO.cvt_io.labels.errors import DataError
-from tests.analysis.run_logs import notes_rows, scaled_steps, training_row, validation_row, write_log
+from projects.CVT_IO.cvt_io.errors import DataError
+from tests.analysis.run_logs import (
+    notes_rows,
+    scaled_steps,
+    training_row,
+    validation_row,
+    write_log,
+)
 
 EPOCH = 1407  # optimizer steps between the notes' validations
 

@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from projects.CVT_IO.cvt_io.analysis import figures
 from projects.CVT_IO.cvt_io.analysis.curves import compare
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.analysis.run_logs import notes_rows, training_row, write_log
 
 

@@ -11,9 +11,9 @@ import torch
 
 from projects.CVT_IO.cvt_io.analysis import latency
 from projects.CVT_IO.cvt_io.analysis.latency import Timing, time_in_turn
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.memory import peak_memory
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine, require_device
 
 CPU = torch.device('cpu')
 

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.analysis.run_logs import training_row, validation_row, write_log
 
 

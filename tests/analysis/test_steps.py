@@ -7,9 +7,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from projects.CVT_IO.cvt_io.analysis.inputs import image_size, random_batch
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
-from projects.CVT_IO.cvt_io.engine.config import ConfigError
+from projects.CVT_IO.cvt_io.runtime.batches import image_size, random_batch
+from projects.CVT_IO.cvt_io.runtime.config import ConfigError
 from tests.models.cases import random_weights
 from tests.tiny import REPO, TOY_CONFIG
 

@@ -7,8 +7,13 @@ import json
 import pytest
 
 from projects.CVT_IO.cvt_io.analysis.complexity import Complexity
-from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, markdown, read_result
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.analysis.table import (
+    Row,
+    as_data,
+    markdown,
+    read_result,
+)
+from projects.CVT_IO.cvt_io.errors import DataError
 
 COUNT = Complexity(1_234_567, 2_345_600_000, 345_678, 4_567_890_123, {})
 COST = dict(median_ms=812.4, p10_ms=800.0, p90_ms=900.0, ratio=0.4567, peak_mib=10.0, samples=9)

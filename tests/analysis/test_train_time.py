@@ -6,7 +6,7 @@ import pytest
 
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
 from projects.CVT_IO.cvt_io.analysis.train_time import Stretch, train_time
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.analysis.run_logs import training_row, validation_row, write_log
 
 

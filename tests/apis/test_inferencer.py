@@ -13,12 +13,18 @@ import torch
 from mmengine.config import Config
 
 from projects.CVT_IO.cvt_io.apis import CVTIOInferencer
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, build_model, load_config
-from projects.CVT_IO.cvt_io.engine.weights import load_weights
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
+from projects.CVT_IO.cvt_io.runtime.config import build_dataset, build_model, load_config
 from projects.CVT_IO.cvt_io.visualization import painter
 from projects.CVT_IO.cvt_io.visualization.panels import WIDTH
-from tests.apis.toy_inputs import infos, mmdet3d_info, mmdet3d_pickle, rig_json, split_of
+from tests.apis.toy_inputs import (
+    infos,
+    mmdet3d_info,
+    mmdet3d_pickle,
+    rig_json,
+    split_of,
+)
 from tests.tiny import REPO, TOY_CONFIG
 
 WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'

@@ -11,7 +11,7 @@ import pytest
 
 from projects.CVT_IO.cvt_io.apis.info_pickle import read_info_pickle
 from projects.CVT_IO.cvt_io.apis.mmdet3d_source import mmdet3d_source
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.apis.toy_inputs import mmdet3d_info, mmdet3d_pickle
 
 

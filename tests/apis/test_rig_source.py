@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from projects.CVT_IO.cvt_io.apis.rig_source import SCHEMA, rig_source
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.tiny import REPO
 
 EYE = np.eye(4).tolist()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from projects.CVT_IO.benchmarks.literal import build_literal
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
 from projects.CVT_IO.cvt_io.models.layers import cross_view, plain_forward
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.models.cases import error, random_weights, surround_rig
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG
 

@@ -15,9 +15,16 @@ from mmengine.dataset import InfiniteSampler, pseudo_collate
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
-from projects.CVT_IO.cvt_io.datasets import CVTIOBrokenFramesHook, CVTIONuScenesDataset, broken_frames_hook
-from projects.CVT_IO.cvt_io.labels.errors import DataError
-from tests.tiny import TINY_OPTIONS, TOY_CONFIG, as_arguments, tiny_config
+from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
+from projects.CVT_IO.cvt_io.engine.hooks import CVTIOBrokenFramesHook
+from projects.CVT_IO.cvt_io.engine.hooks import broken_frames as broken_frames_hook
+from projects.CVT_IO.cvt_io.errors import DataError
+from tests.tiny import (
+    TINY_OPTIONS,
+    TOY_CONFIG,
+    as_arguments,
+    tiny_config,
+)
 from tests.tools.in_process import run_tool
 
 INFOS = 'cvt_io_infos_train.json'

@@ -14,9 +14,9 @@ from mmdet3d.registry import DATASETS
 from PIL import Image
 
 import projects.CVT_IO.cvt_io  # noqa: F401
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.codec import read_label
-from projects.CVT_IO.cvt_io.labels.errors import DataError
 
 PIPELINE = [
     dict(type='CVTIOLoadImages'),

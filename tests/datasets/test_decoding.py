@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from projects.CVT_IO.cvt_io.datasets import CVTIOLoadImages, CVTIOResizeCrop
 from projects.CVT_IO.cvt_io.datasets.decoding import DecodedOnDemand, EncodedImage
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 
 ORIENTATION = 0x0112
 

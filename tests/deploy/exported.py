@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG
 
 CVT_TOY = REPO / 'configs/toy/cvt_toy.py'

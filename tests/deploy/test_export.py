@@ -14,16 +14,21 @@ import pytest
 import torch
 
 from projects.CVT_IO.cvt_io import __version__
-from projects.CVT_IO.cvt_io.analysis.inputs import random_batch
 from projects.CVT_IO.cvt_io.deploy import extras, runtimes
 from projects.CVT_IO.cvt_io.deploy.extras import DeployError
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
-from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, RUNTIMES, open_runtime, why_not
+from projects.CVT_IO.cvt_io.deploy.runtimes import (
+    OPENVINO_BF16,
+    RUNTIMES,
+    open_runtime,
+    why_not,
+)
 from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, graph_inputs, largest_error
-from projects.CVT_IO.cvt_io.engine.config import build_model
-from projects.CVT_IO.cvt_io.engine.weights import load_weights
+from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
+from projects.CVT_IO.cvt_io.runtime.batches import random_batch
+from projects.CVT_IO.cvt_io.runtime.config import build_model
 from tests.deploy.exported import tiny_checkpoint, tiny_cvt_config, tiny_latent_config
 from tests.tiny import REPO
 

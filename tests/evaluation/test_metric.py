@@ -11,7 +11,7 @@ from mmdet3d.structures import Det3DDataSample
 from mmengine.dist import get_rank
 from mmengine.structures import BaseDataElement
 
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.torture.team import run_team
 
 TOKENS = count()

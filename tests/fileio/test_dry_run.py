@@ -9,9 +9,9 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from projects.CVT_IO.cvt_io.engine.weights import CheckpointError, read_checkpoint
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio import check_pickles
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.checkpoint import CheckpointError, read_checkpoint
 from tests.fileio.test_torch_zip import entries, write
 
 #: (), ((), ()), … forty deep: 2⁴⁰ parts by a hundred bytes.

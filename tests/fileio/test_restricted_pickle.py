@@ -10,8 +10,8 @@ from collections import Counter, OrderedDict
 
 import pytest
 
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio import Inert, RestrictedUnpickler
-from projects.CVT_IO.cvt_io.labels.errors import DataError
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

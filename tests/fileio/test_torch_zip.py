@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio import Inert, read_torch_zip
-from projects.CVT_IO.cvt_io.labels.errors import DataError
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .nuscenes_tree import VERSION, Tables, write_tree
+from .nuscenes.nuscenes_tree import VERSION, Tables, write_tree
 
 
 @pytest.fixture(scope='session')

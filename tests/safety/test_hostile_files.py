@@ -16,9 +16,9 @@ from projects.CVT_IO.cvt_io.apis import CVTIOInferencer
 from projects.CVT_IO.cvt_io.apis.inputs import open_source
 from projects.CVT_IO.cvt_io.apis.model import find_model
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
-from projects.CVT_IO.cvt_io.engine.config import ConfigError, load_config
-from projects.CVT_IO.cvt_io.engine.weights import CheckpointError, read_checkpoint
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.checkpoint import CheckpointError, read_checkpoint
+from projects.CVT_IO.cvt_io.runtime.config import ConfigError, load_config
 from projects.CVT_IO.torture import payloads
 from projects.CVT_IO.torture.audit import is_network, watch
 from tests.tiny import REPO, TOY_CONFIG

@@ -13,8 +13,8 @@ from projects.CVT_IO.cvt_io.apis.mmdet3d_source import mmdet3d_source
 from projects.CVT_IO.cvt_io.apis.nuscenes_source import nuscenes_source
 from projects.CVT_IO.cvt_io.apis.rig_source import rig_source
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
-from projects.CVT_IO.cvt_io.labels.errors import DataError
-from projects.CVT_IO.cvt_io.labels.tables import NuScenesTables
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 from projects.CVT_IO.cvt_io.visualization.scene import frame_name
 from projects.CVT_IO.torture.safety import ESCAPES
 from tests.apis.toy_inputs import mmdet3d_info, split_of

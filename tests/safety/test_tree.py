@@ -18,7 +18,7 @@ ALLOWED = (
     ('projects/CVT_IO/cvt_io/zoo/transport.py', 'network', 'downloads, when a model of the zoo is asked for'),
     ('projects/CVT_IO/cvt_io/models/pretrained.py', 'network', 'weights behind the URL that a config names'),
     ('projects/CVT_IO/cvt_io/datasets/decoding.py', 'network', 'reads images below data_root, which is never a URL'),
-    ('projects/CVT_IO/cvt_io/engine/config.py', 'runs a config', 'configs are Python'),
+    ('projects/CVT_IO/cvt_io/runtime/config.py', 'runs a config', 'configs are Python'),
     (
         'projects/CVT_IO/cvt_io/deploy/extras.py',
         'of a name that is not written out',
@@ -46,7 +46,7 @@ ALLOWED = (
     ('tests/torture/*', 'network', 'shows that the harness notices it'),
     ('tests/torture/test_fuzz.py', 'starts a shell', 'shows that the harness notices it'),
     ('tests/torture/test_fuzz.py', 'runs text as code', 'shows that the harness notices it'),
-    ('tests/engine/test_sample_order.py', 'unpickles', 'what it has pickled itself, as worker processes do'),
+    ('tests/datasets/test_sampler.py', 'unpickles', 'what it has pickled itself, as worker processes do'),
     ('tests/safety/*', 'network', 'a server on this machine'),
     ('tests/safety/*', "switches PyTorch's guard off", 'the rule itself'),
     ('tests/safety/*', 'a folder that others write to', 'the rule itself'),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from mmengine.dataset import pseudo_collate
 
-from projects.CVT_IO.cvt_io.analysis.attention_maps import attention_maps
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, build_model
-from projects.CVT_IO.cvt_io.engine.weights import load_weights
+from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
+from projects.CVT_IO.cvt_io.models.attention_maps import attention_maps
+from projects.CVT_IO.cvt_io.runtime.config import build_dataset, build_model
 
 CAMERAS = 6
 

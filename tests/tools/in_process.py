@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from unittest import mock
 
-from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from tests.tiny import REPO
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from tests.analysis.run_logs import notes_rows, training_row, write_log
 from tests.tiny import REPO
 

@@ -11,11 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_page
 from tests.tiny import REPO
 from tests.tools.chromium import Browser, find_browser
-from tests.tools.expected_maps import CAMERAS, averaged, column_of_patch, own_maps, patches_of_cell
+from tests.tools.expected_maps import (
+    CAMERAS,
+    averaged,
+    column_of_patch,
+    own_maps,
+    patches_of_cell,
+)
 from tests.tools.in_process import run_tool
 
 TOOL = 'tools/attention_explorer.py'

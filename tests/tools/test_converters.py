@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from projects.CVT_IO.cvt_io import __version__
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
-from projects.CVT_IO.cvt_io.engine.weights import load_weights
+from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.tiny import REPO, TOY_CONFIG
 from tests.tools.in_process import run_tool
 from tests.zoo.lightning_file import original_state, save_lightning

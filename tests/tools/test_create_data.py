@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labels.nuscenes_tree import write_tree
+from tests.labels.nuscenes.nuscenes_tree import write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / 'tools/create_data.py')]
@@ -136,7 +136,7 @@ def test_unwritable_out_dir(main, tree, tmp_path, capsys):
 
 
 def test_killed_worker(main, tree, tmp_path, capsys, monkeypatch):
-    die = 'projects.CVT_IO.cvt_io.labels.label_maker.LabelMaker.write'
+    die = 'projects.CVT_IO.cvt_io.labels.nuscenes.label_maker.LabelMaker.write'
     monkeypatch.setattr(die, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     paths = ['--root-path', tree, '--version', 'v1.0-mini', '--out-dir', tmp_path]
     assert main('nuscenes', *paths, '--workers', 2) == 1

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from projects.CVT_IO.cvt_io.deploy import runtimes, verify
-from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.runtime.config import load_config
 from tests.deploy.exported import CVT_TOY, LATENT_OPTIONS, tiny_checkpoint
 from tests.tiny import TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool

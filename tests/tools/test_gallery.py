@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.tiny import REPO
 from tests.tools.in_process import run_tool
 

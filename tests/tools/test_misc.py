@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import CLASS_COLORS
 from tests.tiny import REPO, TOY_CONFIG
 from tests.tools.in_process import run_tool

@@ -18,7 +18,12 @@ import pytest
 import torch
 from mmengine.visualization import Visualizer
 
-from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
+from tests.tiny import (
+    REPO,
+    TINY_OPTIONS,
+    TOY_CONFIG,
+    as_arguments,
+)
 from tests.tools.in_process import run_tool
 
 STOCK_TOOLS = Path(mmdet3d.__file__).parent / '.mim/tools'

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.zoo.catalogue import REPOSITORY
 from projects.CVT_IO.torture import fuzz
 from projects.CVT_IO.torture.fuzz.campaign import TOTAL, planned

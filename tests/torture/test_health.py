@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.CVT_IO.cvt_io.engine.health import HealthDetector, Thresholds
+from projects.CVT_IO.cvt_io.engine.hooks.health import HealthDetector, Thresholds
 from projects.CVT_IO.torture import health
 
 

@@ -9,8 +9,19 @@ import psutil
 import pytest
 
 from projects.CVT_IO.torture import processes
-from projects.CVT_IO.torture.gradients import TOLERANCE, Step, one_step, same_step
-from projects.CVT_IO.torture.launched import DEADLINE, Ending, data_workers, run_and_hit, summary
+from projects.CVT_IO.torture.gradients import (
+    TOLERANCE,
+    Step,
+    one_step,
+    same_step,
+)
+from projects.CVT_IO.torture.launched import (
+    DEADLINE,
+    Ending,
+    data_workers,
+    run_and_hit,
+    summary,
+)
 from projects.CVT_IO.torture.team import run_team, run_tool_in_team
 
 SUMMARY = """[rank 0] error: connection closed

@@ -11,12 +11,17 @@ import pytest
 import torch
 from mmdet3d.structures import Det3DDataSample
 
-from projects.CVT_IO.cvt_io.analysis.attention_maps import AttentionMaps
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.labels.errors import DataError
 from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
+from projects.CVT_IO.cvt_io.models.attention_maps import AttentionMaps
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
-from projects.CVT_IO.cvt_io.visualization.explorer.frame import BUDGET, bev_maps, merge_patches, quantise
+from projects.CVT_IO.cvt_io.visualization.explorer.frame import (
+    BUDGET,
+    bev_maps,
+    merge_patches,
+    quantise,
+)
 from projects.CVT_IO.cvt_io.visualization.explorer.page import script_json
 
 

@@ -13,7 +13,7 @@ from mmdet3d.structures import Det3DDataSample
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
 from projects.CVT_IO.cvt_io.visualization import painter, scene
 from projects.CVT_IO.cvt_io.visualization.scene import (

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.zoo.catalogue import WeightFile
 from projects.CVT_IO.cvt_io.zoo.download import MIRROR, download
 from projects.CVT_IO.cvt_io.zoo.transport import DownloadError

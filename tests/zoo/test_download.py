@@ -13,7 +13,15 @@ import pytest
 from projects.CVT_IO.cvt_io.zoo.catalogue import WeightFile
 from projects.CVT_IO.cvt_io.zoo.download import download
 from projects.CVT_IO.cvt_io.zoo.transport import DownloadError
-from tests.zoo.weight_server import Handler, headless, ranged, raw, status, truncated, whole
+from tests.zoo.weight_server import (
+    Handler,
+    headless,
+    ranged,
+    raw,
+    status,
+    truncated,
+    whole,
+)
 
 
 @pytest.mark.parametrize('kind', [whole, ranged, headless])

@@ -9,8 +9,8 @@ import torch
 from efficientnet_pytorch import EfficientNet
 from mmengine.config import Config
 
-from projects.CVT_IO.cvt_io.engine.config import build_model
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.runtime.config import build_model
 from projects.CVT_IO.cvt_io.zoo.original import convert_original, our_name
 from tests.models.cases import random_weights
 from tests.models.test_backbone import taps

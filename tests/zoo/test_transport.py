@@ -9,7 +9,14 @@ import time
 import pytest
 
 from projects.CVT_IO.cvt_io.zoo.download import MIRROR
-from tests.zoo.weight_server import ranged, raw, redirect, stalled, status, truncated
+from tests.zoo.weight_server import (
+    ranged,
+    raw,
+    redirect,
+    stalled,
+    status,
+    truncated,
+)
 
 
 @pytest.mark.parametrize('code', [404, 410])

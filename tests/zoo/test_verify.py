@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.zoo.catalogue import Entry, WeightFile
 from projects.CVT_IO.cvt_io.zoo.verify import identify, is_intact, sha256_of
 

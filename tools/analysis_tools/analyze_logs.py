@@ -16,8 +16,8 @@ from projects.CVT_IO.cvt_io.analysis import curve_report, figures
 from projects.CVT_IO.cvt_io.analysis.curves import LOGGED_RUNS, compare
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
 from projects.CVT_IO.cvt_io.analysis.train_time import Stretch, train_time
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 
 LOG_HELP = 'work folder, with the logs of all starts of a run, or one log file <timestamp>/vis_data/<timestamp>.json'
 

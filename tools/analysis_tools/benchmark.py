@@ -13,15 +13,15 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from projects.CVT_IO.cvt_io.analysis.inputs import random_batch, test_batches
 from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
 from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
 from projects.CVT_IO.cvt_io.analysis.loader import time_loader
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_configs, require_data
-from projects.CVT_IO.cvt_io.labels.io import write_json
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.batches import random_batch, test_batches
+from projects.CVT_IO.cvt_io.runtime.config import load_configs, require_data
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine, require_device
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from projects.CVT_IO.benchmarks.health_cost import measure_health
 from projects.CVT_IO.benchmarks.report import markdown
 from projects.CVT_IO.benchmarks.targets import CPU
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_configs
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import load_configs
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = ('configs/cvt_io_v2_2.py', 'configs/toy/cvt_io_v2_2_toy.py')

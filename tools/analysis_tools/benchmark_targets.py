@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from projects.CVT_IO.benchmarks import targets
 from projects.CVT_IO.benchmarks.report import markdown
 from projects.CVT_IO.benchmarks.targets import Result
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.labels.converter import convert
-from projects.CVT_IO.cvt_io.labels.io import write_result
-from projects.CVT_IO.cvt_io.toy import generate_toy_world
+from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import load_config
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine
+from projects.CVT_IO.toy_world import generate_toy_world
 
 REPO = Path(__file__).resolve().parents[2]
 GROUPS = ('inference', 'runtimes', 'iou', 'training', 'data')

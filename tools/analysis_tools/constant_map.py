@@ -13,12 +13,12 @@ import torch
 from mmengine.config import Config
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_dataset, load_config, require_data
 from projects.CVT_IO.cvt_io.evaluation.constant import best_constant_iou
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json
 from projects.CVT_IO.cvt_io.labels.codec import read_label
 from projects.CVT_IO.cvt_io.labels.groups import build_label_groups
-from projects.CVT_IO.cvt_io.labels.io import write_json
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_dataset, load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,15 +11,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.device import get_device
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.analysis.eval_report import DatasetStatistics, markdown, scores_as_data, write_report
-from projects.CVT_IO.cvt_io.analysis.machine import require_device
+from projects.CVT_IO.cvt_io.analysis.eval_report import (
+    DatasetStatistics,
+    markdown,
+    scores_as_data,
+    write_report,
+)
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
+from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.evaluation.breakdown import Breakdown
 from projects.CVT_IO.cvt_io.labels.classes import VEHICLE
 from projects.CVT_IO.cvt_io.labels.codec import decode_stored
-from projects.CVT_IO.cvt_io.labels.errors import DataError
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
+from projects.CVT_IO.cvt_io.runtime.machine import require_device
 from projects.CVT_IO.cvt_io.visualization.scene import predict_frames
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from projects.CVT_IO.cvt_io.analysis.complexity import Complexity, count_complexity
-from projects.CVT_IO.cvt_io.analysis.inputs import CAMERAS, image_size
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
-from projects.CVT_IO.cvt_io.labels.io import write_json
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.batches import CAMERAS, image_size
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 
 EXPLANATIONS = {
     'params': 'all parameters of the model',

@@ -12,15 +12,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.device import get_device
 
 from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity
-from projects.CVT_IO.cvt_io.analysis.inputs import image_size, random_batch
 from projects.CVT_IO.cvt_io.analysis.latency import time_in_turn
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.notes import notes_table
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step
-from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, base_of, markdown, read_result
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_configs
-from projects.CVT_IO.cvt_io.labels.io import write_json, write_result
+from projects.CVT_IO.cvt_io.analysis.table import (
+    Row,
+    as_data,
+    base_of,
+    markdown,
+    read_result,
+)
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json, write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.batches import image_size, random_batch
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_configs
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine, require_device
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 

@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.device import get_device
 
 from projects.CVT_IO.cvt_io.analysis.figures import save_figure
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine, require_device
 from projects.CVT_IO.cvt_io.analysis.scaling import AXES, as_data, measure_growth
 from projects.CVT_IO.cvt_io.analysis.scaling_figure import plot_growth
 from projects.CVT_IO.cvt_io.analysis.scaling_table import markdown
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_configs
-from projects.CVT_IO.cvt_io.labels.io import write_json, write_result
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json, write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import load_configs
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine, require_device
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 

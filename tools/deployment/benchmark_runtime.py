@@ -13,21 +13,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from projects.CVT_IO.cvt_io.analysis.inputs import random_batch
 from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
 from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
-from projects.CVT_IO.cvt_io.analysis.machine import describe_machine
 from projects.CVT_IO.cvt_io.analysis.memory import peak_memory
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model
 from projects.CVT_IO.cvt_io.deploy.extras import DeployError
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
-from projects.CVT_IO.cvt_io.deploy.runtimes import RUNTIMES, describe_runtime, open_runtime, why_not
+from projects.CVT_IO.cvt_io.deploy.runtimes import (
+    RUNTIMES,
+    describe_runtime,
+    open_runtime,
+    why_not,
+)
 from projects.CVT_IO.cvt_io.deploy.verify import graph_inputs
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config
-from projects.CVT_IO.cvt_io.labels.io import write_json
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.batches import random_batch
+from projects.CVT_IO.cvt_io.runtime.config import load_config
+from projects.CVT_IO.cvt_io.runtime.machine import describe_machine
 
 CPU = torch.device('cpu')
 PYTORCH = 'pytorch'

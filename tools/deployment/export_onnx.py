@@ -10,17 +10,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.config import Config
 
-from projects.CVT_IO.cvt_io.analysis.inputs import CAMERAS, random_batch, test_batches
 from projects.CVT_IO.cvt_io.deploy.extras import DeployError
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.onnx_export import DEFAULT_OPSET, OPSETS, export_onnx
 from projects.CVT_IO.cvt_io.deploy.runtimes import ONNXRUNTIME, open_runtime
 from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, largest_error
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config, require_data
-from projects.CVT_IO.cvt_io.engine.weights import load_weights
-from projects.CVT_IO.cvt_io.labels.errors import DataError
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.batches import CAMERAS, random_batch, test_batches
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
 
 FRAMES = 4
 

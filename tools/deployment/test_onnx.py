@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.runtimes import ONNXRUNTIME, RUNTIMES, open_runtime
 from projects.CVT_IO.cvt_io.deploy.verify import evaluate
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
-from projects.CVT_IO.cvt_io.labels.io import write_json
+from projects.CVT_IO.cvt_io.fileio.atomic import write_json
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:

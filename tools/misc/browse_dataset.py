@@ -12,10 +12,10 @@ from mmengine.visualization import Visualizer
 from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_nuscenes_dataset, load_config
-from projects.CVT_IO.cvt_io.labels.errors import DataError
-from projects.CVT_IO.cvt_io.labels.tables import Annotation, NuScenesTables, splits_of
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.labels.nuscenes.tables import Annotation, NuScenesTables, splits_of
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
 from projects.CVT_IO.cvt_io.visualization.scene import frame_indices, frame_name, write_picture
 

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from PIL import Image
 
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config, require_data
-from projects.CVT_IO.cvt_io.labels.errors import DataError
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import load_config, require_data
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'

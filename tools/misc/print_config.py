@@ -9,9 +9,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.fileio import dump
 
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import load_config
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import load_config
 
 
 def parse_args() -> argparse.Namespace:

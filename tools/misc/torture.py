@@ -15,8 +15,8 @@ from pathlib import Path
 # Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.labels.io import write_result
+from projects.CVT_IO.cvt_io.fileio.atomic import write_result
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.torture import SECTIONS
 from projects.CVT_IO.torture.outcome import HEADER, Outcome
 

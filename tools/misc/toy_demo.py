@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.table import Table
 
-from projects.CVT_IO.cvt_io.engine import cli
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.zoo.catalogue import REPOSITORY, published_weights, read_catalogue
 
 CONFIG = 'configs/toy/cvt_io_v2_2_demo.py'

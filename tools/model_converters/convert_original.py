@@ -9,9 +9,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.cvt_io import __version__
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.config import build_model, load_config
 from projects.CVT_IO.cvt_io.labels.classes import CLASSES
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from projects.CVT_IO.cvt_io.zoo.original import convert_original
 from projects.CVT_IO.cvt_io.zoo.publish import non_finite, publish
 

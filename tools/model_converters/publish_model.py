@@ -9,8 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.cvt_io import __version__
-from projects.CVT_IO.cvt_io.engine import cli
-from projects.CVT_IO.cvt_io.engine.weights import CheckpointError, read_checkpoint
+from projects.CVT_IO.cvt_io.fileio.checkpoint import CheckpointError, read_checkpoint
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.zoo.publish import non_finite, publish
 
 

@@ -18,10 +18,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 
-from ..cvt_io.analysis.inputs import random_batch
 from ..cvt_io.analysis.latency import Timing, time_in_turn
 from ..cvt_io.analysis.steps import prepare_model
-from ..cvt_io.engine.health.hook import CVTIOHealthHook
+from ..cvt_io.engine.hooks.health.hook import CVTIOHealthHook
+from ..cvt_io.runtime.batches import random_batch
 from .targets import CPU, Result
 
 LIMIT = 0.01

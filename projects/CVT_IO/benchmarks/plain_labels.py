@@ -18,11 +18,21 @@ from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from ..cvt_io.geometry import BEVGrid
-from ..cvt_io.labels.classes import CLASSES, FIRST_BOX_CLASS, LINE_LAYERS, POLYGON_LAYERS
-from ..cvt_io.labels.codec import NO_VEHICLE, BEVLabel, encode_label, expand
-from ..cvt_io.labels.label_maker import LabelMaker
-from ..cvt_io.labels.map_layers import MapLayers
-from ..cvt_io.labels.tables import Frame, NuScenesTables
+from ..cvt_io.labels.classes import (
+    CLASSES,
+    FIRST_BOX_CLASS,
+    LINE_LAYERS,
+    POLYGON_LAYERS,
+)
+from ..cvt_io.labels.codec import (
+    NO_VEHICLE,
+    BEVLabel,
+    encode_label,
+    expand,
+)
+from ..cvt_io.labels.nuscenes.label_maker import LabelMaker
+from ..cvt_io.labels.nuscenes.map_layers import MapLayers
+from ..cvt_io.labels.nuscenes.tables import Frame, NuScenesTables
 
 RADIUS = 150
 BOX_CLASSES = CLASSES[FIRST_BOX_CLASS:]

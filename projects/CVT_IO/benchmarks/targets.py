@@ -18,16 +18,22 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..cvt_io.analysis.inputs import random_batch
 from ..cvt_io.analysis.latency import Timing, time_in_turn
 from ..cvt_io.analysis.steps import inference_step, prepare_model, training_step
 from ..cvt_io.deploy.graph import INPUTS, GraphOptions
 from ..cvt_io.deploy.info import GraphInfo
 from ..cvt_io.deploy.onnx_export import export_onnx
-from ..cvt_io.deploy.runtimes import ONNXRUNTIME, OPENVINO_BF16, Run, open_runtime, why_not
+from ..cvt_io.deploy.runtimes import (
+    ONNXRUNTIME,
+    OPENVINO_BF16,
+    Run,
+    open_runtime,
+    why_not,
+)
 from ..cvt_io.deploy.verify import evaluate, graph_inputs, largest_error
 from ..cvt_io.geometry import BEVGrid
 from ..cvt_io.models import CVTIOSegmentor
+from ..cvt_io.runtime.batches import random_batch
 from .literal import build_literal
 from .plain_labels import label_steps
 from .plain_loading import loading_steps

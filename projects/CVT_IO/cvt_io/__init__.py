@@ -1,7 +1,7 @@
 """CVT-IO for MMDetection3D. Importing the package registers everything in mmdet3d's registries."""
 
-from . import apis, datasets, engine, evaluation, models, visualization
+from . import datasets, engine, evaluation, models, visualization
 
-__all__ = ['apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization']
+__all__ = ['datasets', 'engine', 'evaluation', 'models', 'visualization']
 
 __version__ = '0.4.0'

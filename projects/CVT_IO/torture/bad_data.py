@@ -18,14 +18,30 @@ from mmengine.dataset import InfiniteSampler, pseudo_collate
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ..cvt_io.datasets import CVTIOLoadBEVLabel, CVTIOLoadImages, CVTIONuScenesDataset, CVTIOPackInputs, decoding
+from ..cvt_io.datasets import (
+    CVTIOLoadBEVLabel,
+    CVTIOLoadImages,
+    CVTIONuScenesDataset,
+    CVTIOPackInputs,
+    decoding,
+)
 from ..cvt_io.datasets.decoding import EncodedImage
+from ..cvt_io.errors import DataError
 from ..cvt_io.geometry import BEVGrid
 from ..cvt_io.labels.codec import decode_stored
-from ..cvt_io.labels.converter import convert
-from ..cvt_io.labels.errors import DataError
-from ..cvt_io.toy import generate_toy_world
-from .damage import OTHER, REFUSED, SAME, flip, hole, places, refusal, tally, with_value
+from ..cvt_io.labels.nuscenes.converter import convert
+from ..toy_world import generate_toy_world
+from .damage import (
+    OTHER,
+    REFUSED,
+    SAME,
+    flip,
+    hole,
+    places,
+    refusal,
+    tally,
+    with_value,
+)
 from .outcome import Outcome
 
 GRID = BEVGrid((48, 48), (48.0, 48.0))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cvt_io.labels.errors import DataError
+from ..cvt_io.errors import DataError
 from .outcome import Outcome
 
 #: Seconds after which a trial hangs.

@@ -13,8 +13,8 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from ..cvt_io.analysis.inputs import random_batch
-from ..cvt_io.engine.config import build_model, load_config
+from ..cvt_io.runtime.batches import random_batch
+from ..cvt_io.runtime.config import build_model, load_config
 from .team import run_team
 from .tiny import CONFIG, TINY_OPTIONS
 

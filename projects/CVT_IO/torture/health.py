@@ -14,10 +14,15 @@ from typing import Any
 import numpy as np
 
 from ..cvt_io.analysis.notes import training_curves, validation_curves
-from ..cvt_io.engine.health import HealthDetector
+from ..cvt_io.engine.hooks.health import HealthDetector
 from ..cvt_io.zoo.catalogue import REPOSITORY
 from .outcome import Outcome
-from .tiny import CONFIG, TINY_OPTIONS, as_arguments, make_world
+from .tiny import (
+    CONFIG,
+    TINY_OPTIONS,
+    as_arguments,
+    make_world,
+)
 
 STEPS = 100_000
 LOSS_ROW = 500

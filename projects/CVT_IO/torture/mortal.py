@@ -26,8 +26,8 @@ from mmengine.runner import runner as mmengine_runner
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ..cvt_io.engine import cli
 from ..cvt_io.models import CVTIOSegmentor
+from ..cvt_io.runtime import command_line as cli
 from ..cvt_io.zoo.catalogue import REPOSITORY
 
 SUFFIX = '.moments'

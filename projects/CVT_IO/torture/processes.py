@@ -13,13 +13,23 @@ from pathlib import Path
 import psutil
 import torch
 
-from ..cvt_io.engine.config import build_model, load_config
+from ..cvt_io.runtime.config import build_model, load_config
 from ..cvt_io.zoo.catalogue import REPOSITORY
 from .gradients import compare
-from .launched import Ending, data_workers, ranks, run_and_hit
+from .launched import (
+    Ending,
+    data_workers,
+    ranks,
+    run_and_hit,
+)
 from .outcome import Outcome
 from .team import run_tool_in_team
-from .tiny import CONFIG, TINY_OPTIONS, as_arguments, make_world
+from .tiny import (
+    CONFIG,
+    TINY_OPTIONS,
+    as_arguments,
+    make_world,
+)
 
 FRAMES = 8  # of the validation scene
 # A model that has not been trained predicts about one half everywhere.

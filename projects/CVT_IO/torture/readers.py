@@ -11,11 +11,11 @@ from ..cvt_io.apis.rig_source import rig_source
 from ..cvt_io.datasets import CVTIONuScenesDataset
 from ..cvt_io.datasets.decoding import EncodedImage
 from ..cvt_io.deploy.info import GraphInfo
-from ..cvt_io.engine.weights import read_checkpoint
+from ..cvt_io.errors import DataError
 from ..cvt_io.fileio import RestrictedUnpickler, read_torch_zip
+from ..cvt_io.fileio.checkpoint import read_checkpoint
+from ..cvt_io.fileio.records import read_json
 from ..cvt_io.labels.codec import read_label
-from ..cvt_io.labels.errors import DataError
-from ..cvt_io.labels.records import read_json
 from ..cvt_io.models.pretrained import PretrainedError, load_pretrained
 from ..cvt_io.zoo.catalogue import read_catalogue
 from ..cvt_io.zoo.verify import identify

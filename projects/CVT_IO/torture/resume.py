@@ -17,7 +17,12 @@ from ..cvt_io.zoo.catalogue import REPOSITORY
 from .mortal import SUFFIX
 from .outcome import Outcome
 from .same_run import difference
-from .tiny import CONFIG, TINY_OPTIONS, as_arguments, make_world
+from .tiny import (
+    CONFIG,
+    TINY_OPTIONS,
+    as_arguments,
+    make_world,
+)
 
 #: With random augmentations, steps that are checkpoints, validations, both or neither, and a score that moves.
 _CONFIG = f"""\

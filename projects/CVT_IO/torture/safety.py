@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..cvt_io.labels.checks import image_path
-from ..cvt_io.labels.errors import DataError
+from ..cvt_io.errors import DataError
+from ..cvt_io.fileio.checks import image_path
 from ..cvt_io.visualization.scene import frame_name
 from . import payloads
 from .audit import watch

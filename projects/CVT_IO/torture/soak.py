@@ -17,7 +17,12 @@ from scipy.stats import theilslopes
 
 from ..cvt_io.zoo.catalogue import REPOSITORY
 from .outcome import Outcome
-from .tiny import CONFIG, TINY_OPTIONS, as_arguments, make_world
+from .tiny import (
+    CONFIG,
+    TINY_OPTIONS,
+    as_arguments,
+    make_world,
+)
 
 MIB = 2**20
 SECONDS_BETWEEN = 0.5

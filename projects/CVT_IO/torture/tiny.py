@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..cvt_io.geometry import BEVGrid
-from ..cvt_io.labels.converter import convert
-from ..cvt_io.toy import generate_toy_world
+from ..cvt_io.labels.nuscenes.converter import convert
 from ..cvt_io.zoo.catalogue import REPOSITORY
+from ..toy_world import generate_toy_world
 
 CONFIG = REPOSITORY / 'configs/toy/cvt_io_v2_2_toy.py'
 GRID = BEVGrid((48, 48), (48.0, 48.0))

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .curves import TOLERANCE, WINDOW, Collapse, Comparison, Verdict
+from .curves import (
+    TOLERANCE,
+    WINDOW,
+    Collapse,
+    Comparison,
+    Verdict,
+)
 
 SOURCE = 'logs of the original runs, public repository Doctor-James/cvt_io (2022, MIT): nuScenes v1.0, vehicles'
 #: What is to be known of a logged run of the notes before it is taken as a measure.

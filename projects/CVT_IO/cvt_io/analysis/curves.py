@@ -25,8 +25,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..engine.health import HealthDetector, Rule
-from ..labels.errors import DataError
+from ..engine.hooks.health import HealthDetector, Rule
+from ..errors import DataError
 from . import notes
 from .logs import Run
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ..evaluation.breakdown import BANDS, VISIBILITIES, Breakdown
 from ..evaluation.iou import iou
+from ..fileio.atomic import write_json, write_result
 from ..geometry import BEVGrid
 from ..labels.codec import StoredLabel
-from ..labels.io import write_json, write_result
 from .figures import COLORS, DPI, save_figure
 
 TOKEN_NAMES = {1: '0–40', 2: '40–60', 3: '60–80', 4: '80–100'}  # percent of the vehicle that is seen

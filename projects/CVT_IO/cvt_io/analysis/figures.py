@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
-from ..labels.errors import DataError
-from ..labels.io import write_result
+from ..errors import DataError
+from ..fileio.atomic import write_result
 from .curve_report import SOURCE, STANDING, headline
 from .curves import IOU_KEYS, NOTES_LOSS_STEPS, Comparison
 from .logs import Run

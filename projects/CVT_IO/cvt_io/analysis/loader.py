@@ -7,7 +7,7 @@ import time
 import numpy as np
 from mmengine.config import Config
 
-from .inputs import build_loader
+from ..runtime.batches import build_loader
 
 
 def time_loader(cfg: Config, samples: int, warm_up: int) -> dict[str, float | int | None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 Rows = dict[int, dict[str, float]]
 

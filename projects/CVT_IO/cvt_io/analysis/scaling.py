@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..engine.config import build_model
+from ..runtime.batches import CAMERAS, image_size, random_batch
+from ..runtime.config import build_model
 from .complexity import count_complexity
-from .inputs import CAMERAS, image_size, random_batch
 from .latency import Timing, time_in_turn
 from .steps import inference_step
 

@@ -10,9 +10,9 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from ..engine.config import build_model
-from ..engine.weights import load_weights
+from ..fileio.checkpoint import load_weights
 from ..models import CVTIOSegmentor
+from ..runtime.config import build_model
 
 
 def prepare_model(cfg: Config, checkpoint: str | None, device: torch.device) -> CVTIOSegmentor:

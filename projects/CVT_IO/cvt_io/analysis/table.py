@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from .complexity import Complexity
 from .notes import NotesRow, notes_table
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from .logs import Run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.dataset import Compose
 from tqdm import tqdm
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from ..visualization.scene import frame_name
 from .source import Source
 

@@ -16,12 +16,12 @@ from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.visualization import Visualizer
 
-from ..analysis.machine import require_device
-from ..engine.config import ConfigError, build_model
-from ..engine.weights import load_weights
+from ..errors import DataError
+from ..fileio.checkpoint import load_weights
 from ..geometry import BEVGrid
-from ..labels.errors import DataError
 from ..models import CVTIOSegmentor
+from ..runtime.config import ConfigError, build_model
+from ..runtime.machine import require_device
 from ..visualization.scene import frame_name, write_picture
 from .frames import FrameReader
 from .inputs import open_source

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..errors import DataError
 from ..fileio.restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
-from ..labels.errors import DataError
 
 _CODE = re.compile(r'[<>=|]?[a-zA-Z]\d{0,9}', re.ASCII)
 _KINDS = 'biuf'

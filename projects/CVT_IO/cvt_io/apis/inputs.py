@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..engine.config import ConfigError
+from ..errors import DataError
+from ..fileio.records import read_json
 from ..geometry import BEVGrid
-from ..labels.errors import DataError
-from ..labels.records import read_json
+from ..runtime.config import ConfigError
 from .mmdet3d_source import mmdet3d_source
 from .nuscenes_source import nuscenes_source
 from .rig_source import rig_source

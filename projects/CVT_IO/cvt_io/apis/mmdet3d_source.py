@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from pyquaternion import Quaternion
 
+from ..errors import DataError
+from ..fileio.checks import camera_matrix, pose
 from ..fileio.restricted_pickle import short
 from ..geometry import flat_pose, invert_rigid
-from ..labels.checks import camera_matrix, pose
-from ..labels.errors import DataError
 from .info_pickle import read_info_pickle
 from .source import Source, choose_frames
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..fileio.checks import image_path
 from ..geometry import BEVGrid
-from ..labels.checks import image_path
 from ..labels.codec import read_label
-from ..labels.info_reader import check_frame, check_infos, choose_images, parse_image
+from ..labels.info_reader import (
+    check_frame,
+    check_infos,
+    choose_images,
+    parse_image,
+)
 from ..labels.layout import labels_root
 from .source import Source, choose_frames
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.io import write_json, write_result
+from ..fileio.atomic import write_json, write_result
 from ..visualization.scene import write_picture
 
 

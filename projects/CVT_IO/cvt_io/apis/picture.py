@@ -6,10 +6,10 @@ import numpy as np
 from mmdet3d.structures import Det3DDataSample
 
 from ..datasets import CVTIOLoadImages
+from ..datasets.fit import CVTIOFitImages
 from ..geometry import BEVGrid
 from ..labels.groups import LabelGroup
 from ..visualization.panels import WIDTH, View, sample_panel
-from .fit import CVTIOFitImages
 
 
 def draw_prediction(

@@ -6,7 +6,7 @@ from mmdet3d.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
-from ..analysis.inputs import image_size
+from ..runtime.batches import image_size
 
 #: What goes with a prediction: see :class:`Source`.
 META_KEYS = ('sample_token', 'scene_name', 'images', 'notes')

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import DataError
+from ..fileio.checks import camera_matrix, image_path, pose
 from ..geometry import invert_rigid
-from ..labels.checks import camera_matrix, image_path, pose
-from ..labels.errors import DataError
 from .source import Source, choose_frames
 
 SCHEMA = Path(__file__).with_name('rig.schema.json')

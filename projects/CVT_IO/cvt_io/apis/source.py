@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..datasets.tokens import matching
-from ..labels.errors import DataError
+from ..errors import DataError
 
 
 @dataclass(frozen=True)

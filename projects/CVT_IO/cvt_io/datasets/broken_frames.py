@@ -7,7 +7,7 @@ import logging
 import torch
 from mmengine.logging import print_log
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 
 class BrokenFrames:

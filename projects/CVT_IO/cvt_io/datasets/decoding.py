@@ -13,7 +13,7 @@ from mmengine.fileio import get
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 # Both packages bring libjpeg-turbo, whose decoder is the same to the last bit. Whole colour JPEGs of these samplings
 # (of luma, then of chroma) are left to OpenCV, which decodes right into an array; everything else is Pillow's.

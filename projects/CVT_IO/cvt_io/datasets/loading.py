@@ -6,8 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
+from ..fileio.checks import camera_matrix, pose
 from ..geometry import is_pinhole, is_rigid
-from ..labels.checks import camera_matrix, pose
 from ..labels.codec import read_label
 from .decoding import REDUCTIONS, DecodedOnDemand, EncodedImage
 

@@ -13,11 +13,22 @@ from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 
+from ..errors import DataError
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES
-from ..labels.errors import DataError
-from ..labels.info_reader import are_calibrated, check_frame, choose_images, parse_image, read_infos
-from ..labels.layout import EXTRA_TAG, check_label_grid, grid_arguments, labels_root
+from ..labels.info_reader import (
+    are_calibrated,
+    check_frame,
+    choose_images,
+    parse_image,
+    read_infos,
+)
+from ..labels.layout import (
+    EXTRA_TAG,
+    check_label_grid,
+    grid_arguments,
+    labels_root,
+)
 from .broken_frames import BrokenFrames
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 
 class DeployError(DataError):

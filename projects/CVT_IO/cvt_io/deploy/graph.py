@@ -10,8 +10,8 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from ..analysis.inputs import CAMERAS, random_batch
 from ..models import CVTIOSegmentor
+from ..runtime.batches import CAMERAS, random_batch
 from .inverse import DECOMPOSITIONS
 
 INPUTS = ('imgs', 'intrinsics', 'cam_from_ego')

@@ -11,7 +11,7 @@ from mmdet3d.registry import MODELS
 from mmengine.config import Config
 
 from .. import __version__
-from ..analysis.inputs import image_size
+from ..runtime.batches import image_size
 from .extras import DeployError, require
 from .graph import GraphOptions
 

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 from mmengine.config import Config
 
-from ..engine.config import build_model
-from ..engine.weights import load_weights
+from ..fileio.checkpoint import load_weights
+from ..runtime.config import build_model
 from .extras import DeployError, require
-from .graph import INPUTS, OUTPUT, GraphOptions, dynamic_shapes, trace
+from .graph import (
+    INPUTS,
+    OUTPUT,
+    GraphOptions,
+    dynamic_shapes,
+    trace,
+)
 from .info import GraphInfo
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from tqdm import tqdm
 
-from ..analysis.inputs import build_loader
-from ..engine.config import build_model
 from ..models import CVTIOSegmentor
+from ..runtime.batches import build_loader
+from ..runtime.config import build_model
 from .graph import INPUTS
 from .info import GraphInfo
 from .runtimes import Run

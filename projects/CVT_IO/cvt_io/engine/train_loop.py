@@ -18,8 +18,11 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checkpoint_hook import VALIDATED
-from .sample_order import sample_order
+from ..datasets.sampler import sample_order
+
+#: Where a checkpoint says what a resumed run has to know, among mmengine's own runtime infos, of which those that begin
+#: with "val" are logged as metrics.
+VALIDATED = 'last_validated_iter'
 
 
 @LOOPS.register_module()

@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from ..labels.groups import build_label_groups
 from .iou import confusion_counts, iou
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from .restricted_pickle import Inert, RestrictedUnpickler
 
 _LONGEST_NAME = 200

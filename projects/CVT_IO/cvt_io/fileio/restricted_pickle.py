@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import Any, ClassVar
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 # What a broken or hostile pickle may raise while it runs; the pure-Python unpickler documents no list.
 _PICKLE_ERRORS = (

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from .restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
 
 _DTYPES = {

@@ -1,6 +1,4 @@
-"""nuScenes → info files and BEV labels.
+"""What a labelled key frame is, and its files: classes, label groups, info files, PNG labels.
 
-Tables (:mod:`records`, :mod:`tables`) and map (:mod:`map_layers`) → planes of one frame (:mod:`raster`, :mod:`boxes`,
-:mod:`label_maker`) → files (:mod:`codec`, :mod:`infos`, :mod:`layout`), for all frames by :mod:`converter`,
-or for a share of them on each of many machines (:mod:`shards`).
+:mod:`nuscenes` makes them from nuScenes' tables and map.
 """

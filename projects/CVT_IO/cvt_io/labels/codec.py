@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from ..errors import DataError
 from ..geometry import BEVGrid
 from .classes import CLASSES
-from .errors import DataError
 
 FORMAT_VERSION = 1
 NO_VEHICLE = 255

@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
+from ..fileio.checks import (
+    camera_matrix,
+    image_path,
+    image_size,
+    is_name,
+    pose,
+)
+from ..fileio.records import read_json
 from ..geometry import is_pinhole, is_rigid
-from .checks import camera_matrix, image_path, image_size, is_name, pose
 from .classes import CLASSES
-from .errors import DataError
-from .records import read_json
 
 INFO_VERSION = 1
 _FRAME_KEYS = ('sample_token', 'scene_name', 'timestamp', 'world_from_ego', 'label', 'images')

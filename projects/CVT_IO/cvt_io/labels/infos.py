@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..fileio.atomic import write_atomic
 from .classes import CLASSES
 from .info_reader import INFO_VERSION
-from .io import write_atomic
-from .label_maker import label_name
-from .tables import CAMERAS, Frame
+from .nuscenes.label_maker import label_name
+from .nuscenes.tables import CAMERAS, Frame
 
 
 def write_infos(path: Path, frames: Sequence[Frame], version: str, split: str) -> None:

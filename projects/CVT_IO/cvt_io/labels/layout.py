@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..errors import DataError
 from ..geometry import BEVGrid
 from .codec import FORMAT_VERSION
-from .errors import DataError
 
 EXTRA_TAG = 'cvt_io'
 GRID_FILE = 'grid.json'

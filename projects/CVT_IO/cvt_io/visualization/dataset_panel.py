@@ -11,8 +11,13 @@ from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from ..geometry import BEVGrid, invert_rigid, resize_crop_intrinsics
-from ..labels.classes import CLASSES, FIRST_BOX_CLASS, ROAD, class_of
-from ..labels.tables import Annotation
+from ..labels.classes import (
+    CLASSES,
+    FIRST_BOX_CLASS,
+    ROAD,
+    class_of,
+)
+from ..labels.nuscenes.tables import Annotation
 from . import painter
 from .wireframe import draw_wires, wires
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from ..datasets import CVTIONuScenesDataset
 from ..datasets.tokens import matching
-from ..labels.errors import DataError
+from ..errors import DataError
+from ..fileio.atomic import write_result
 from ..labels.groups import LabelGroup
-from ..labels.io import write_result
 from ..models import CVTIOSegmentor
 from .panels import View
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 METAFILE = REPOSITORY / 'projects/CVT_IO/metafile.yml'

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..errors import DataError
 from ..fileio import read_torch_zip
-from ..labels.errors import DataError
 from ..models import CVTIOEfficientNet, CVTIOSegmentor
 
 _ATTENTION = r'(cross_attend\..+)'

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..labels.io import write_result
+from ..fileio.atomic import write_result
 
 #: What of a checkpoint's ``meta`` is kept, beside the plug-in's version.
 META_KEYS = ('cfg', 'dataset_meta', 'mmengine_version', 'iter', 'converted_from')

@@ -14,7 +14,7 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from ..labels.errors import DataError
+from ..errors import DataError
 
 _CHUNK = 1 << 16
 _LINES = 1 << 20  # bytes of an answer that are not the file's: status, headers, sizes of chunks

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..labels.errors import DataError
+from ..errors import DataError
 from .catalogue import Entry, WeightFile
 
 # As publish tools of the field name files: <model>-<first eight digits of the file's SHA-256>.pth

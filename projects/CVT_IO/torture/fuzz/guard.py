@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...cvt_io.labels.errors import DataError
+from ...cvt_io.errors import DataError
 
 MIB = 2**20
 _PAGE = resource.getpagesize()

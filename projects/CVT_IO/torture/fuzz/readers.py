@@ -12,10 +12,15 @@ from mmengine.config import Config
 from ...cvt_io.apis.inputs import open_source
 from ...cvt_io.datasets.decoding import EncodedImage
 from ...cvt_io.datasets.nuscenes_dataset import CVTIONuScenesDataset
-from ...cvt_io.engine.config import load_config
-from ...cvt_io.engine.weights import read_checkpoint
+from ...cvt_io.fileio.checkpoint import read_checkpoint
 from ...cvt_io.labels.codec import read_label
-from ...cvt_io.labels.layout import EXTRA_TAG, GRID_FILE, grid_json, label_dir
+from ...cvt_io.labels.layout import (
+    EXTRA_TAG,
+    GRID_FILE,
+    grid_json,
+    label_dir,
+)
+from ...cvt_io.runtime.config import load_config
 from ...cvt_io.zoo.original import convert_original
 from ..tiny import CONFIG, TINY_OPTIONS
 from .seeds import CAMERAS, GRID, images

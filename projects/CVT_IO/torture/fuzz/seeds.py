@@ -19,7 +19,7 @@ from PIL import Image
 from ...cvt_io.geometry import BEVGrid
 from ...cvt_io.labels.codec import StoredLabel, encode_label
 from ...cvt_io.labels.infos import write_infos
-from ...cvt_io.labels.tables import Camera, Frame
+from ...cvt_io.labels.nuscenes.tables import Camera, Frame
 
 GRID = BEVGrid((8, 8), (8.0, 8.0))
 CAMERAS = ('CAM_FRONT', 'CAM_BACK')

@@ -10,9 +10,20 @@ from pathlib import Path
 
 from ...cvt_io.fileio import read_torch_zip
 from . import readers, seeds
-from .containers import ANSWER, ENDLESS, mutate_http, mutate_png, zip_mutator
+from .containers import (
+    ANSWER,
+    ENDLESS,
+    mutate_http,
+    mutate_png,
+    zip_mutator,
+)
 from .download import download_reader, download_seeds
-from .mutations import Mutate, mutate_json, mutate_opcodes, pickle_mutator
+from .mutations import (
+    Mutate,
+    mutate_json,
+    mutate_opcodes,
+    pickle_mutator,
+)
 from .readers import Read
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...analysis.attention_maps import AttentionMaps
+from ...errors import DataError
 from ...geometry import BEVGrid
 from ...labels.classes import ROAD
-from ...labels.errors import DataError
 from ...labels.groups import LabelGroup
+from ...models.attention_maps import AttentionMaps
 from ..panels import View, short_token
 from ..scene import photo_views
 

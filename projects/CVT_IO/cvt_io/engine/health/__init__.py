@@ -1,5 +1,0 @@
-"""Says when a run goes wrong."""
-
-from .detector import Alarm, HealthDetector, Rule, Thresholds
-
-__all__ = ['Alarm', 'HealthDetector', 'Rule', 'Thresholds']

@@ -1,0 +1,10 @@
+"""Says when a run goes wrong."""
+
+from .detector import (
+    Alarm,
+    HealthDetector,
+    Rule,
+    Thresholds,
+)
+
+__all__ = ['Alarm', 'HealthDetector', 'Rule', 'Thresholds']

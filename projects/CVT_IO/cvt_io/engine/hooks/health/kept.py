@@ -1,0 +1,142 @@
+"""Checkpoints that are kept whatever happens to the others, and the way back to them."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from ....fileio.atomic import write_atomic
+from ....fileio.checkpoint import CheckpointError, check_weights
+
+#: Beside mmengine's ``last_checkpoint``: path of the last checkpoint that is known to be healthy.
+POINTER = 'last_healthy'
+_NAME = 'kept_iter_{}.pth'
+
+
+class KeptCheckpoints:
+    """Second names of some of a run's checkpoint files, which the first names' removal leaves alone.
+
+    All processes call the methods alike; the main one does the work.
+
+    Args:
+        checkpoints: mmengine's hook that writes the checkpoints.
+    """
+
+    def __init__(self, checkpoints: CheckpointHook) -> None:
+        self.checkpoints = checkpoints
+
+    def path(self, step: int) -> Path:
+        """Of a kept checkpoint."""
+        return Path(self.checkpoints.out_dir, _NAME.format(step))
+
+    def just_written(self, step: int) -> bool:
+        """Whether there is a checkpoint of this step in any case, be the run resumed or not."""
+        since = step - self.checkpoints.save_begin
+        return self.checkpoints.interval > 0 and since >= 0 and since % self.checkpoints.interval == 0
+
+    def available(self, step: int) -> bool:
+        """Whether the checkpoint of a step is in this run's folder; the first process has written what it had to."""
+        barrier()
+        source = Path(self.checkpoints.out_dir, self.checkpoints.filename_tmpl.format(step))
+        return source.is_file() or self.path(step).is_file()
+
+    def keep(self, step: int) -> None:
+        """Keeps the checkpoint of a step, which has just been written."""
+        if is_main_process():
+            source = Path(self.checkpoints.out_dir, self.checkpoints.filename_tmpl.format(step))
+            if not source.exists() and self.path(step).exists():
+                return  # the run was resumed from the kept one
+            temporary = self.path(step).with_suffix('.tmp')
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(source, temporary)
+            except OSError:  # a file system without second names
+                shutil.copyfile(source, temporary)
+            temporary.replace(self.path(step))
+            temporary.unlink(missing_ok=True)  # renaming does nothing where both names are the same file's already
+
+    def save(self, runner: Runner) -> None:
+        """Keeps the state as it is now, before the first step."""
+        args = dict(backend_args=self.checkpoints.backend_args)
+        runner.save_checkpoint(
+            self.checkpoints.out_dir, self.path(0).name, meta=dict(epoch=0, iter=0), by_epoch=False, **args
+        )
+
+    def call_healthy(self, runner: Runner, step: int) -> None:
+        """Points to a kept checkpoint."""
+        if is_main_process():
+            write_atomic(Path(runner.work_dir, POINTER), str(self.path(step)).encode())
+
+    def find(self, runner: Runner, step: int | None) -> int | None:
+        """For a resumed run: the step if its checkpoint is there; else the one pointed to, if it is not to come."""
+        if step is not None and self.path(step).is_file():
+            return step
+        pointer = Path(runner.work_dir, POINTER)
+        found = re.search(r'kept_iter_(\d+)\.pth$', pointer.read_text()) if pointer.is_file() else None
+        pointed = int(found[1]) if found else runner.iter + 1
+        return pointed if pointed <= runner.iter and self.path(pointed).is_file() else None
+
+    def forget(self, runner: Runner) -> None:
+        """For a new run: removes what another one has left in its folder."""
+        self.remove_all_but([])
+        if is_main_process():
+            Path(runner.work_dir, POINTER).unlink(missing_ok=True)
+        barrier()
+
+    def remove_all_but(self, steps: Collection[int | None]) -> None:
+        """Removes the others."""
+        if is_main_process():
+            needed = {self.path(step) for step in steps if step is not None}
+            for path in Path(self.checkpoints.out_dir).glob(_NAME.format('*')):
+                if path not in needed:
+                    path.unlink(missing_ok=True)
+
+    def load(self, runner: Runner, step: int) -> dict:
+        """Weights, running statistics and optimizer state of a kept checkpoint; rates are as they were before.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            CheckpointError: it is gone, or not this model's.
+        """
+        barrier()
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        checkpoint = check_weights(model, self.path(step))
+        if 'optimizer' not in checkpoint:
+            raise CheckpointError(f'{self.path(step)}: no optimizer state')
+        model.load_state_dict(checkpoint['state_dict'])
+        rates = [{k: v for k, v in group.items() if k != 'params'} for group in runner.optim_wrapper.param_groups]
+        # A copy, as the file is only mapped into memory.
+        runner.optim_wrapper.load_state_dict(copy.deepcopy(checkpoint['optimizer']))
+        for group, rate in zip(runner.optim_wrapper.param_groups, rates, strict=True):
+            group.update(rate)
+        runner.optim_wrapper.zero_grad()
+        return checkpoint
+
+
+def lower_rate(runner: Runner, factor: float) -> float:
+    """Multiplies the learning rate and what its schedule is made from; the schedule goes on from there.
+
+    The optimizer's groups and the schedulers carry these values, so checkpoints do as well.
+
+    Returns:
+        The rate of the first group now.
+    """
+    for group in runner.optim_wrapper.param_groups:
+        for name in ('lr', 'initial_lr', 'max_lr', 'min_lr'):
+            if name in group:
+                group[name] *= factor
+    for scheduler in runner.param_schedulers or []:
+        if scheduler.param_name == 'lr':
+            scheduler.base_values = [value * factor for value in scheduler.base_values]
+    return runner.optim_wrapper.param_groups[0]['lr']

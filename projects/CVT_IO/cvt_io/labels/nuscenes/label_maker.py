@@ -1,0 +1,88 @@
+"""Makes the label file of one frame."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import DataError
+from ...fileio.atomic import write_atomic
+from ...geometry import BEVGrid
+from ..codec import (
+    FORMAT_VERSION,
+    StoredLabel,
+    decode_stored,
+    encode_label,
+)
+from .boxes import draw_boxes
+from .map_layers import MapLayers
+from .tables import Frame
+
+MISSING, DAMAGED, OUTDATED = 'missing', 'damaged or of another grid', 'made from other data'
+
+
+@dataclass(frozen=True)
+class LabelMaker:
+    """Makes label files of one grid.
+
+    Attributes:
+        maps: map of each location.
+        grid: the labels' grid.
+        folder: the grid's label folder.
+    """
+
+    maps: Mapping[str, MapLayers]
+    grid: BEVGrid
+    folder: Path
+
+    def make(self, frame: Frame) -> StoredLabel:
+        """Draws a frame's label."""
+        map_bits = self.maps[frame.location].draw(frame.world_from_ego, self.grid)
+        box_bits, instances, vehicles = draw_boxes(frame.annotations, frame.world_from_ego, self.grid)
+        return StoredLabel(map_bits | box_bits, instances, vehicles, self.grid, self.source(frame))
+
+    def source(self, frame: Frame) -> str:
+        """Digest of all that a frame's label depends on."""
+        inputs = [
+            FORMAT_VERSION,
+            self.grid.to_dict(),
+            self.maps[frame.location].digest,
+            frame.world_from_ego.tolist(),
+            frame.annotations,
+        ]
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
+
+    def state(self, frame: Frame) -> int | str:
+        """A frame's label file: its size in bytes if it is whole and made from this very data, or what is wrong."""
+        path = self.folder / label_name(frame)
+        try:
+            data = path.read_bytes()
+            source = decode_stored(data, self.grid, path).source
+        except FileNotFoundError:
+            return MISSING
+        except DataError:
+            return DAMAGED
+        return len(data) if source == self.source(frame) else OUTDATED
+
+    def write(self, frame: Frame) -> tuple[int, bool]:
+        """Writes a frame's label file, unless a whole one made from the same data is there.
+
+        Returns:
+            Its size in bytes, and whether it was there.
+        """
+        state = self.state(frame)
+        if isinstance(state, int):
+            return state, True
+        path = self.folder / label_name(frame)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = encode_label(self.make(frame))
+        write_atomic(path, data)
+        return len(data), False
+
+
+def label_name(frame: Frame) -> str:
+    """A frame's label file, relative to the label folder of any grid."""
+    return f'{frame.scene}/{frame.token}.png'

@@ -1,0 +1,154 @@
+"""What the attention of a model looks at: from latents or BEV cells to image patches, from BEV cells to latents.
+
+The forward pass never makes the weights, so they are computed here, from the same submodules and the same inputs. What
+the maps mean, and what they leave out, is said in docs/attention.md.
+
+Shapes: b batch, n cameras, m heads, (h, w) feature map of a scale, P BEV cells of the coarse grid. Readers are what
+attends to the images: g grids of Q positions, each of which sees k cameras.
+
+| neck   | readers                | g | Q   | k |
+|--------|------------------------|---|-----|---|
+| ``v2`` | one grid of latents    | 1 | N·N | n |
+| ``v1`` | a grid for each camera | n | N·N | 1 |
+| ``cvt``| BEV cells              | 1 | P   | n |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import CVTIOSegmentor
+from .layers import CrossAttention, CrossView, plain_forward
+from .layers.attention import tokens_of
+from .neck.decode import Decode
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Attention weights of one batch; all are ≥ 0, and what a reader or a BEV cell spends sums to 1.
+
+    Attributes:
+        reads: for each scale, in the order of reading, (b, g, m, Q, k, h, w); sums to 1 over k, h and w.
+        decode: (b, m, P, n, N·N), which latents a BEV cell reads as seen from each camera; sums to 1 over the last two
+            axes. None where the BEV cells read the images themselves (``cvt``).
+        reader_size: (rows, columns) of the Q readers.
+        bev_size: (rows, columns) of the P BEV cells.
+        logits: (b, outputs, height, width), what the model predicts meanwhile.
+    """
+
+    reads: tuple[Tensor, ...]
+    decode: Tensor | None
+    reader_size: tuple[int, int]
+    bev_size: tuple[int, int]
+    logits: Tensor
+
+    @property
+    def decode_by_reader(self) -> Tensor | None:
+        """``decode`` without what is the same latent seen from several cameras: (b, m, P, g, Q)."""
+        if self.decode is None or self.reads[0].shape[1] > 1:
+            return self.decode
+        return self.decode.sum(3, keepdim=True)
+
+    def latents_of_cells(self, head: int | None = None) -> Tensor | None:
+        """How much each BEV cell reads of each reader: (b, P, g, Q), summing to 1 over g and Q; None for ``cvt``.
+
+        Args:
+            head: one of decode's heads, or None for their mean.
+        """
+        weights = self.decode_by_reader
+        return None if weights is None else one_or_mean(weights, 1, head)
+
+    def composed(self, scale: int, head: int | None = None, decode_head: int | None = None) -> Tensor:
+        """From BEV cells through the latents to image patches: (b, P, n, h, w), summing to 1 over n, h and w.
+
+        Args:
+            scale: which of the scales.
+            head: one of the heads that read the images, or None for their mean.
+            decode_head: one of decode's heads, or None for their mean.
+        """
+        reads, latents = one_or_mean(self.reads[scale], 2, head), self.latents_of_cells(decode_head)
+        if latents is None:
+            return reads[:, 0]
+        return torch.einsum('bpgq,bgqkhw->bpgkhw', latents, reads).flatten(2, 3)
+
+
+@torch.no_grad()
+def attention_maps(model: CVTIOSegmentor, imgs: Tensor, intrinsics: Tensor, cam_from_ego: Tensor) -> AttentionMaps:
+    """Runs a model and computes the attention weights on the way.
+
+    Memory: the weights of the finest scale of ``cvt`` at 224×480 take 400 MB a sample.
+
+    Args:
+        model: of this project, in evaluation mode.
+        imgs: (b, n, 3, H, W), normalised; these three are the arguments of ``model.bev_logits``.
+        intrinsics: (b, n, 3, 3).
+        cam_from_ego: (b, n, 4, 4).
+
+    Raises:
+        ValueError: the model is in training mode, whose batch statistics are not what it predicts with.
+    """
+    if model.training:
+        raise ValueError('attention_maps: expected a model in evaluation mode, call model.eval() before')
+    views = [module for module in model.neck.modules() if isinstance(module, CrossView)]
+    decoders = [module for module in model.neck.modules() if isinstance(module, Decode)]
+    blocks = [view.cross_attend for view in views] + [decoder.cross_attend for decoder in decoders]
+    with plain_forward(), _recorded(blocks) as calls:
+        logits = model.bev_logits(imgs, intrinsics, cam_from_ego)
+    batch = len(imgs)
+    reads = []
+    for view in views:
+        query, key = calls[view.cross_attend]
+        weights = attention_weights(view.cross_attend, query, key)  # b or b·n, m, Q, k, h·w
+        reads.append(weights.unflatten(-1, key.shape[-2:]).unflatten(0, (batch, -1)))
+    query, _ = calls[views[0].cross_attend]
+    reader_size = bev_size = (query.shape[-2], query.shape[-1])
+    decode = None
+    if decoders:
+        query, key = calls[decoders[0].cross_attend]
+        decode = attention_weights(decoders[0].cross_attend, query, key)
+        bev_size = (query.shape[-2], query.shape[-1])
+    return AttentionMaps(tuple(reads), decode, reader_size, bev_size, logits)
+
+
+def attention_weights(block: CrossAttention, query: Tensor, key: Tensor) -> Tensor:
+    """The weights with which a block mixes its values.
+
+    Args:
+        block: the attention block.
+        query: (b, n or 1, d, H, W), as the block is given it.
+        key: (b, n or 1, d, h, w).
+
+    Returns:
+        (b, m, H·W, n, h·w), summing to 1 over the last two axes.
+    """
+    queries = block.split_heads(block.to_q(tokens_of(query)))
+    keys = block.split_heads(block.to_k(tokens_of(key)))
+    scores = queries @ keys.transpose(-2, -1) * queries.shape[-1] ** -0.5  # b n m Q K
+    scores = scores.movedim(1, -2)  # b m Q n K
+    return scores.flatten(-2).float().softmax(-1).unflatten(-1, scores.shape[-2:])
+
+
+def one_or_mean(weights: Tensor, dim: int, index: int | None) -> Tensor:
+    """One entry along an axis, or the mean over it."""
+    return weights.mean(dim) if index is None else weights.select(dim, index)
+
+
+@contextmanager
+def _recorded(blocks: Sequence[CrossAttention]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
+    """While it lasts, queries and keys of the blocks' calls come into the dictionary."""
+    calls: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def record(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        calls[block] = inputs[0], inputs[1]
+
+    hooks = [block.register_forward_pre_hook(record) for block in blocks]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()

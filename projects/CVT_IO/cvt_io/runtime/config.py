@@ -1,0 +1,160 @@
+"""What the tools do with a config before a Runner sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmdet3d.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+
+from ..datasets import CVTIONuScenesDataset
+from ..errors import DataError
+from ..models import CVTIOSegmentor
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+class ConfigError(DataError):
+    """A config cannot be read, or does not describe a model and its data."""
+
+
+def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
+    """Reads a config as mmdet3d's tools do.
+
+    Args:
+        path: config file.
+        cfg_options: overrides, see :func:`merge_options`.
+        work_dir: overrides the config's; the default is ``work_dirs/<config name>``.
+
+    Raises:
+        ConfigError: the file or a base of it is missing or broken, an option does not fit, or there is no model or no
+            data set.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f'{path}: no such config')
+    with _config_errors(f'{path} or a base of it'):
+        cfg = Config.fromfile(path)
+    merge_options(cfg, cfg_options or {}, path)
+    _check_keys(cfg, path)
+    for loader in filter(cfg.get, LOADERS):
+        if cfg[loader].get('num_workers') == 0:
+            cfg[loader].persistent_workers = False  # PyTorch refuses it without workers
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
+    return cfg
+
+
+def merge_options(cfg: Config, cfg_options: Mapping[str, Any], where: str) -> None:
+    """Overrides settings of a config.
+
+    ``data_root`` among the options moves every data set and ``max_iters`` the whole schedule, although the config has
+    copied their values already.
+
+    Args:
+        cfg: changed in place.
+        cfg_options: ``{'a.b': value}``.
+        where: the config's name for error messages.
+
+    Raises:
+        ConfigError: an option does not fit.
+    """
+    options = dict(cfg_options)
+    copies: dict[str, Any] = {}
+    if 'data_root' in options:
+        copies = {f'{loader}.dataset.data_root': options['data_root'] for loader in LOADERS if cfg.get(loader)}
+    if 'max_iters' in options:
+        if not isinstance(options['max_iters'], int):
+            raise ConfigError(f'{where}: options: max_iters: expected a whole number, got {options["max_iters"]!r}')
+        copies['train_cfg.max_iters'] = options['max_iters']
+        copies['param_scheduler.total_steps'] = options['max_iters'] + 1
+    with _config_errors(f'{where}: options'):
+        cfg.merge_from_dict(copies | options)
+
+
+def load_configs(paths: Sequence[str], flag: str, cfg_options: dict[str, Any] | None = None) -> dict[str, Config]:
+    """Reads several configs with the same options; by the names of their files.
+
+    Raises:
+        ConfigError: as :func:`load_config`, or two have the same name; names the command line's flag.
+    """
+    cfgs: dict[str, Config] = {}
+    for path in paths:
+        name = Path(path).stem
+        if name in cfgs:
+            raise ConfigError(f'{flag}: expected configs of different names, found {name} twice')
+        cfgs[name] = load_config(path, cfg_options)
+    return cfgs
+
+
+def build_model(cfg: Config) -> CVTIOSegmentor:
+    """The config's model, with random weights.
+
+    Raises:
+        ConfigError: an argument of a part is unknown, missing or wrong, or it is another project's model.
+    """
+    with _config_errors(f'{cfg.filename}: model'):
+        model = MODELS.build(cfg.model)
+    if not isinstance(model, CVTIOSegmentor):
+        raise ConfigError(f'{cfg.filename}: model: expected a CVTIOSegmentor, found {type(model).__name__}')
+    return model
+
+
+def build_dataset(cfg: Config, loader: str) -> BaseDataset:
+    """The data set of a data loader, for example of ``train_dataloader``; its infos are read on first use.
+
+    Raises:
+        ConfigError: the config has no such data loader, or an argument is unknown, missing or wrong.
+    """
+    if not cfg.get(loader):
+        raise ConfigError(f'{cfg.filename}: no {loader}')
+    with _config_errors(f'{cfg.filename}: {loader}.dataset'):
+        return DATASETS.build(dict(cfg[loader].dataset, lazy_init=True))
+
+
+def build_nuscenes_dataset(cfg: Config, loader: str) -> CVTIONuScenesDataset:
+    """As :func:`build_dataset`, for tools that need our own data set.
+
+    Raises:
+        ConfigError: as there, or it is another one.
+    """
+    dataset = build_dataset(cfg, loader)
+    if not isinstance(dataset, CVTIONuScenesDataset):
+        raise ConfigError(f'{cfg.filename}: expected a CVTIONuScenesDataset, found {type(dataset).__name__}')
+    return dataset
+
+
+def require_data(cfg: Config, *loaders: str) -> None:
+    """Raises a ``DataError`` if the infos of a data loader are missing, before anything slow is built."""
+    for loader in filter(cfg.get, loaders):
+        dataset = build_dataset(cfg, loader)
+        check = getattr(dataset, 'check_prepared', None)
+        if check is not None:
+            check(Path(dataset.ann_file), dataset.data_root, dataset.bev_grid)
+
+
+@contextmanager
+def _config_errors(where: str) -> Iterator[None]:
+    """Whatever mmengine raises on a wrong config becomes a ``ConfigError`` of one line."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        text = str(cause.args[0] if isinstance(cause, KeyError) else cause).strip()
+        raise ConfigError(f'{where}: {type(cause).__name__}: {text.partition(chr(10))[0]}') from error
+
+
+def _check_keys(cfg: Config, path: str) -> None:
+    """Sees that there are a model and data sets, each with its type."""
+    parts = {'model': cfg.get('model')}
+    for loader in filter(cfg.get, LOADERS):
+        parts[f'{loader}.dataset'] = cfg[loader].get('dataset') if isinstance(cfg[loader], Mapping) else None
+    for key, part in parts.items():
+        if not isinstance(part, Mapping) or 'type' not in part:
+            raise ConfigError(f'{path}: {key}: expected a dict with a type, found {part!r:.60}')
+    if len(parts) == 1:
+        raise ConfigError(f'{path}: expected one of {", ".join(LOADERS)}, found none')

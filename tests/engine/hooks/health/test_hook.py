@@ -1,0 +1,224 @@
+"""Runs that go wrong on the tiny world: stopped, let go on, rolled back."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from projects.CVT_IO.cvt_io.engine.hooks.health.hook import CVTIOHealthHook, HealthError
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.checkpoint import read_checkpoint
+from tests.tiny import tiny_config
+
+POISONED = 'neck.process.self_attends.0.mlp.0.weight'
+
+
+def build(toy_root: Path, work_dir: Path, steps: int, *hooks: Hook, resume: bool = False, **options) -> Runner:
+    config = tiny_config(
+        toy_root,
+        work_dir,
+        resume=resume,
+        **{
+            'train_cfg__max_iters': steps,
+            'train_cfg__val_interval': 20,
+            'param_scheduler__total_steps': steps + 1,
+            'default_hooks__checkpoint__interval': 10,
+            'default_hooks__health__interval': 5,
+        }
+        | options,
+    )
+    config.experiment_name = f'{work_dir}_{resume}'.replace('/', '_')  # mmengine keeps one Runner a name
+    runner = Runner.from_cfg(config)
+    for hook in hooks:
+        runner.register_hook(hook)
+    return runner
+
+
+def record(work_dir: Path) -> list[dict]:
+    return json.loads((work_dir / 'health.json').read_text())['alarms']
+
+
+def test_absurd_rate_stops_the_run(toy_root, tmp_path):
+    runner = build(toy_root, tmp_path, 100, optim_wrapper__optimizer__lr=10.0)
+    with pytest.raises(HealthError, match=r"^step \d+: the parameters' norm rose .*; stopped\. No checkpoint is known"):
+        runner.train()
+    (alarm,) = record(tmp_path)
+    assert alarm['rule'] == 'parameters' and alarm['step'] <= 20 and alarm['action'] == 'stop'
+    assert 'largest gradients in ' in alarm['where']
+
+
+def test_absurd_rate_is_rolled_back_and_the_run_ends_well(toy_root, tmp_path):
+    """From the start that was kept, at a hundredth of 1.0; the schedule goes on from there, scaled."""
+    options = dict(default_hooks__health__action='roll_back', default_hooks__health__factor=0.01)
+    runner = build(toy_root, tmp_path, 40, optim_wrapper__optimizer__lr=1.0, **options)
+    runner.train()
+    (alarm,) = record(tmp_path)
+    assert alarm['action'] == 'roll_back' and alarm['step'] <= 20 and runner.iter == 40
+    losses = runner.message_hub.get_scalar('train/loss').data[0]
+    assert len(losses) == 40 and losses[-1] < 0.7 * losses[0]  # one a step, none twice
+    group = runner.optim_wrapper.param_groups[0]
+    # OneCycle: up from a tenth of the peak until 30 % of 41 steps, down to a tenth of that. The last rate is that after
+    # 39 steps: 1e-4 + (1e-2 − 1e-4)/2 · (1 + cos(π · (39 − 11.3)/(40 − 11.3))) = 1.296e-4.
+    assert [group[name] for name in ('max_lr', 'initial_lr', 'min_lr')] == pytest.approx([1e-2, 1e-3, 1e-4])
+    assert group['lr'] == pytest.approx(1.296e-4, rel=1e-3)
+
+
+#: A checkpoint each second step, of which mmengine keeps two; validated each fourth step.
+OFTEN = dict(default_hooks__checkpoint__interval=2, train_cfg__val_interval=4)
+
+
+def test_resumed_after_a_roll_back_is_the_uninterrupted_run(toy_root, tmp_path):
+    """NaN in a weight at step 7, back to step 2, killed at step 10, resumed from 8: the same, bit for bit."""
+    options = dict(OFTEN, default_hooks__health__action='roll_back')
+    whole = build(toy_root, tmp_path / 'whole', 12, _Poison(7), _Impatient(), **options)
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        build(toy_root, tmp_path / 'halves', 12, _Poison(7), _Impatient(), _Interrupt(10), **options).train()
+    resumed = build(toy_root, tmp_path / 'halves', 12, _Poison(7), _Impatient(), resume=True, **options)
+    resumed.train()
+
+    for folder in ('whole', 'halves'):
+        first, second = record(tmp_path / folder)  # loss and gradient norm
+        assert first['step'] == second['step'] == 7 and first['where'] == f'{POISONED} is not finite'
+    weights, again = whole.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
+    first, second = (run.optim_wrapper.state_dict() for run in (whole, resumed))
+    assert first['param_groups'] == second['param_groups'] and first['param_groups'][0]['max_lr'] == 0.5e-3
+    for index, state in first['state'].items():
+        assert all(torch.equal(state[key], second['state'][index][key]) for key in state)
+    hooks = [next(hook for hook in run.hooks if isinstance(hook, CVTIOHealthHook)) for run in (whole, resumed)]
+    assert hooks[0].detector.state_dict() == hooks[1].detector.state_dict() and hooks[1].rollbacks == 1
+
+
+def test_stopped_run_goes_on_from_the_healthy_checkpoint(toy_root, tmp_path):
+    """Stopped at step 7. The way on that the error tells: from step 2, rolled back when it happens again."""
+    kept = tmp_path / 'kept_iter_2.pth'
+    with pytest.raises(HealthError, match=rf'--resume {kept} --cfg-options default_hooks\.health\.action=roll_back'):
+        build(toy_root, tmp_path, 12, _Poison(7), _Impatient(), **OFTEN).train()
+    # Kept under its second name.
+    assert kept.is_file() and not (tmp_path / 'iter_2.pth').exists() and (tmp_path / 'iter_4.pth').exists()
+    assert (tmp_path / 'last_healthy').read_text() == str(kept)
+    options = dict(OFTEN, default_hooks__health__action='roll_back', load_from=str(kept))
+    runner = build(toy_root, tmp_path, 12, _Poison(7), _Impatient(), resume=True, **options)
+    runner.train()
+    assert runner.iter == 12 and runner.optim_wrapper.param_groups[0]['max_lr'] == 0.5e-3
+    assert {alarm['action'] for alarm in record(tmp_path)} == {'roll_back'}
+    assert math.isfinite(runner.message_hub.get_scalar('train/loss').current())
+
+
+def test_roll_back_restores_everything_but_the_rate(toy_root, tmp_path):
+    """Weights, running statistics and moments right after it are those of the start; the counters go on."""
+    seen = {}
+    options = dict(default_hooks__health__action='roll_back', default_hooks__health__factor=0.25)
+    runner = build(toy_root, tmp_path, 5, _Poison(5), _After(5, seen), **options)
+    runner.train()
+    kept = read_checkpoint(tmp_path / 'kept_iter_0.pth')
+    assert all(torch.equal(kept['state_dict'][key], value) for key, value in seen['weights'].items())
+    assert seen['moments'] == {} and seen['lr'] == pytest.approx(0.25 * seen['scheduled'])
+    assert runner.iter == 5
+
+
+def test_after_so_many_roll_backs_it_stops(toy_root, tmp_path):
+    options = dict(default_hooks__health__action='roll_back', default_hooks__health__max_rollbacks=2)
+    runner = build(toy_root, tmp_path, 20, _Poison(1, 2, 3, 4), **options)
+    with pytest.raises(HealthError, match=r'stopped\. It had been rolled back 2 times: lower optim_wrapper'):
+        runner.train()
+    assert [alarm['action'] for alarm in record(tmp_path)[::2]] == ['roll_back', 'roll_back', 'stop']
+
+
+def test_going_on_says_it_once(toy_root, tmp_path):
+    options = dict(default_hooks__health__action='go_on', default_hooks__health__interval=100)
+    runner = build(toy_root, tmp_path, 6, _Poison(3), **options)
+    runner.train()
+    assert runner.iter == 6 and math.isnan(runner.message_hub.get_scalar('train/loss').current())
+    assert {alarm['step'] for alarm in record(tmp_path)} == {3}
+
+
+def test_iou_that_falls_stops_before_the_best_is_touched(toy_root, tmp_path):
+    """The third validation is at zero, after two of 0.3."""
+    runner = build(toy_root, tmp_path, 10, _Scores([0.3, 0.3, 0.0]), train_cfg__val_interval=2)
+    with pytest.raises(HealthError, match=r'step 6: the IoU fell to 0\.0000 after having been 0\.3'):
+        runner.train()
+    assert [path.name for path in tmp_path.glob('best_*')] == ['best_vehicle_IoU@0.50_iter_2.pth']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(action='panic'), 'action: expected one of stop, go_on, roll_back'),
+        (dict(factor=1.0), 'factor: expected a number between 0 and 1'),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CVTIOHealthHook(**arguments)
+
+
+def test_iou_key_that_is_no_metric(toy_root, tmp_path):
+    runner = build(toy_root, tmp_path, 2, default_hooks__health__iou_key='road/IoU@0.50', train_cfg__val_interval=2)
+    with pytest.raises(DataError, match=r'health\.iou_key: road/IoU@0\.50 is no metric, expected one of vehicle/'):
+        runner.train()
+
+
+class _Poison(Hook):
+    """NaN in one weight before the given steps."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx + 1 in self.steps:
+            with torch.no_grad():
+                runner.model.get_parameter(POISONED)[3, 2] = math.nan
+
+
+class _Impatient(Hook):
+    """Calls checkpoints healthy after three steps, where thirty are the least."""
+
+    def before_train(self, runner):
+        next(hook for hook in runner.hooks if isinstance(hook, CVTIOHealthHook)).detector.settled_after = 3
+
+
+class _Interrupt(Hook):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx + 1 == self.step:
+            raise KeyboardInterrupt
+
+
+class _After(Hook):
+    """Takes down the state after a step, once the health hook and before the scheduler has been called."""
+
+    priority = 60
+
+    def __init__(self, step: int, seen: dict) -> None:
+        self.step, self.seen = step, seen
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen['scheduled'] = runner.optim_wrapper.param_groups[0]['lr']
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx + 1 == self.step:
+            self.seen['weights'] = {key: value.clone() for key, value in runner.model.state_dict().items()}
+            self.seen['moments'] = runner.optim_wrapper.state_dict()['state']
+            self.seen['lr'] = runner.optim_wrapper.param_groups[0]['lr']
+
+
+class _Scores(Hook):
+    """Replaces the IoU of the validations."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = iter(scores)
+
+    def after_val_epoch(self, runner, metrics=None):
+        metrics['vehicle/IoU@0.50'] = next(self.scores)

@@ -1,0 +1,181 @@
+"""Signals and time limits: the step is finished, all is saved, and the exit code says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from projects.CVT_IO.cvt_io.engine.hooks import interruption
+from projects.CVT_IO.cvt_io.engine.hooks.interruption import CVTIOInterruptionHook, process_age, resume_command
+from projects.CVT_IO.cvt_io.errors import DataError
+from tests.tiny import tiny_config
+
+
+class _Signal(Hook):
+    """Sends this process a signal within a step or a validation."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, number: int, stage: str, step: int) -> None:
+        self.number, self.stage, self.step = number, stage, step
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if self.stage == 'train' and runner.iter + 1 == self.step:
+            os.kill(os.getpid(), self.number)
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        if self.stage == 'val' and runner.iter == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def train(config, name: str, *hooks: Hook) -> Runner:
+    config.experiment_name = f'interruption_{name}'
+    config.default_hooks.visualization.val_panels = 0
+    runner = Runner.from_cfg(config)
+    for hook in hooks:
+        runner.register_hook(hook)
+    runner.train()
+    return runner
+
+
+@pytest.mark.parametrize(
+    ('number', 'stage', 'step', 'validated'),
+    [(signal.SIGTERM, 'train', 4, 2), (signal.SIGINT, 'val', 2, None)],
+)
+def test_signal_saves_and_the_resumed_run_is_the_whole_one(
+    toy_root, tmp_path, monkeypatch, number, stage, step, validated
+):
+    """After step 4, the last one, the validation is left to the resumed run."""
+    monkeypatch.setattr('sys.argv', ['tools/train.py', 'a b.py', '--resume', 'iter_1.pth', '--max-time', '2h'])
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(SystemExit) as end:
+        train(tiny_config(toy_root, tmp_path), f'{stage}_{step}', _Signal(number, stage, step))
+    assert end.value.code == 128 + number
+    said = next(tmp_path.glob('*/*.log')).read_text()
+    assert f'ended after step {step} of 4' in said and "tools/train.py 'a b.py' --max-time 2h --resume" in said
+    for each, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+        signal.signal(each, handler)  # given back after training, but not from within a validation
+    checkpoint = torch.load(tmp_path / f'iter_{step}.pth', weights_only=True)
+    assert checkpoint['meta']['iter'] == step
+    assert checkpoint['message_hub']['runtime_info'].get('last_validated_iter') == validated
+    assert len(checkpoint['optimizer']['state']) > 0
+    resumed = train(tiny_config(toy_root, tmp_path, resume=True), f'{stage}_{step}_resumed')
+    assert resumed.iter == 4 and resumed.message_hub.get_info('last_validated_iter') == 4
+    assert (tmp_path / 'best_vehicle_IoU@0.50_iter_2.pth').is_file()
+
+
+def test_second_signal_exits_at_once():
+    child = os.fork()
+    if child == 0:
+        hook = CVTIOInterruptionHook()
+        signal.signal(signal.SIGTERM, hook._on_signal)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # a launcher passes on what the terminal has sent already
+        time.sleep(0.1)
+        hook._signalled = (signal.SIGTERM, time.monotonic() - 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(('own', 'survives'), [(True, True), (False, False)])
+def test_worker_outlives_a_signal_that_is_not_its_process_s(own, survives):
+    """Sent by itself, in place of a stranger, or by the process that has forked it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        interruption.shield_worker(0)
+        os.kill(os.getpid(), signal.SIGINT)
+        if own:
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.write(writing, b'ready')
+        time.sleep(0.5)
+        os.write(writing, b' and alive')
+        os.kill(os.getpid(), signal.SIGTERM)  # a second one is obeyed
+        time.sleep(30)
+        os._exit(1)
+    os.close(writing)
+    said = os.read(reading, 5)
+    if not own:
+        os.kill(child, signal.SIGTERM)
+    said += os.read(reading, 20)
+    os.close(reading)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert said == (b'ready and alive' if survives else b'ready')
+
+
+def test_time_that_is_up(toy_root, tmp_path):
+    """A margin larger than the time: the first step is the last."""
+    options = dict(default_hooks__interruption__max_time=60.0, default_hooks__interruption__margin=60.0)
+    with pytest.raises(SystemExit) as end:
+        train(tiny_config(toy_root, tmp_path, **options), 'time')
+    assert end.value.code == interruption.TIME_IS_UP == 75
+    assert [path.name for path in tmp_path.glob('iter_*.pth')] == ['iter_1.pth']
+
+
+@pytest.mark.parametrize(
+    ('left', 'due', 'stops'),
+    # Needed: 30 s of margin, 2 s for a step, 3 s for saving and, where it is due, 50 s for validation.
+    [(36, False, False), (34, False, True), (84, True, True), (86, True, False)],
+)
+def test_time_is_counted_with_the_longest_of_everything(left, due, stops):
+    hook = CVTIOInterruptionHook(max_time=process_age() + left, margin=30.0)
+    hook.checkpoints = type('Hook', (), dict(longest_save=3.0))
+    hook._longest = dict(step=2.0, validation=50.0)
+    assert hook._cause(due) == (75 if stops else 0)
+
+
+def test_process_age_counts_from_the_start():
+    assert 0 < process_age() < 86_400
+
+
+LAUNCHED = dict(TORCHELASTIC_RUN_ID='x', LOCAL_WORLD_SIZE='2', GROUP_WORLD_SIZE='1', GROUP_RANK='0')
+
+
+@pytest.mark.parametrize(
+    ('words', 'environment', 'expected'),
+    [
+        ('py train.py c.py', {}, 'py train.py c.py --resume'),
+        ('py train.py c.py --resume', {}, 'py train.py c.py --resume'),
+        ('py train.py --resume=a.pth c.py', {}, 'py train.py c.py --resume'),
+        ('py train.py c.py --resume a.pth --amp', {}, 'py train.py c.py --amp --resume'),
+        ('py train.py c.py --resume --amp', {}, 'py train.py c.py --amp --resume'),
+        ('py train.py c.py --cfg-options a=1 b=2', {}, 'py train.py c.py --cfg-options a=1 b=2 --resume'),
+        (
+            'py train.py c.py --launcher pytorch',
+            LAUNCHED,
+            'py -m torch.distributed.run --standalone --nproc_per_node=2 train.py c.py --launcher pytorch --resume',
+        ),
+        (
+            'py train.py c.py',
+            LAUNCHED | dict(GROUP_WORLD_SIZE='3', GROUP_RANK='1', MASTER_ADDR='a', MASTER_PORT='9'),
+            'py -m torch.distributed.run --nproc_per_node=2 --nnodes=3 --node_rank=1 --master_addr=a --master_port=9 '
+            'train.py c.py --resume',
+        ),
+    ],
+)
+def test_command_that_goes_on(words, environment, expected):
+    assert resume_command(words.split(), environment) == expected
+
+
+def test_needs_a_loop_that_can_be_interrupted(toy_root, tmp_path):
+    config = tiny_config(toy_root, tmp_path)
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+    with pytest.raises(DataError, match='expected a CVTIOTrainLoop, which can be interrupted, got IterBasedTrainLoop'):
+        train(config, 'stock_loop')
+
+
+def test_needs_the_checkpoint_hook(toy_root, tmp_path):
+    config = tiny_config(toy_root, tmp_path)
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False)
+    with pytest.raises(DataError, match='expected a CVTIOCheckpointHook'):
+        train(config, 'stock')

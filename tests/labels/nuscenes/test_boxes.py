@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from nuscenes.utils.data_classes import Box
+from pyquaternion import Quaternion
+
+from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.nuscenes.boxes import bottom_corners, draw_boxes
+from projects.CVT_IO.cvt_io.labels.nuscenes.tables import Annotation
+
+UPRIGHT = (1.0, 0.0, 0.0, 0.0)
+# One cell a metre; the ego stands at (5, 5); column = 5 − y, row = 5 − x.
+GRID = BEVGrid((10, 10), (10, 10))
+
+
+def box(x, y, category='vehicle.car', visibility=4, size=(2.0, 4.0, 1.5), rotation=UPRIGHT):
+    return Annotation(category, visibility, (x, y, 0.75), size, rotation)
+
+
+def test_a_car_ahead_by_hand():
+    # 4 m long, 2 m wide, 2 m ahead of the ego: x 0…4, y −1…1, so rows 1…5 and columns 4…6, both ends filled.
+    bits, instances, vehicles = draw_boxes([box(2, 0)], np.eye(4), GRID)
+    expected = np.zeros((10, 10), int)
+    expected[1:6, 4:7] = 1
+    np.testing.assert_array_equal(instances, expected)
+    np.testing.assert_array_equal(bits, expected * 0b1_0000)
+    assert vehicles == [(5.0, 3.0, 4)]
+
+
+def test_ego_pose_moves_the_box():
+    # The ego stands at (100, 50) and heads along world +y (yaw 90°), the car is 2 m along world +y: 2 m ahead.
+    world_from_ego = np.array([[0.0, -1, 0, 100], [1, 0, 0, 50], [0, 0, 1, 7], [0, 0, 0, 1]])
+    half = np.sqrt(0.5)
+    turned = box(100, 52, rotation=(half, 0, 0, half))
+    _, instances, vehicles = draw_boxes([turned], world_from_ego, GRID)
+    _, expected, _ = draw_boxes([box(2, 0)], np.eye(4), GRID)
+    np.testing.assert_array_equal(instances, expected)
+    np.testing.assert_allclose(vehicles, [(5.0, 3.0, 4)])
+
+
+def test_bottom_face_of_a_tilted_box():
+    # Turned by 90° about its length (x): its left side (+y) points up, so the bottom face is at y = +height/2
+    # and reaches over z ± width/2.
+    half = np.sqrt(0.5)
+    (corners,) = bottom_corners([box(0, 0, size=(2, 4, 6), rotation=(half, half, 0, 0))]).transpose(0, 2, 1)
+    np.testing.assert_allclose(corners[:, 1], [3] * 4)
+    np.testing.assert_allclose(sorted(corners[:, 2] - 0.75), [-1, -1, 1, 1])
+    np.testing.assert_allclose(sorted(corners[:, 0]), [-2, -2, 2, 2])
+
+
+def test_corners_are_the_devkits_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    rotations = rng.normal(size=(200, 4))
+    rotations /= np.linalg.norm(rotations, axis=1, keepdims=True)
+    rotations[1::2] *= rng.uniform(0.9, 1.1, (100, 1))  # not normalised
+    rotations[-1] = 0
+    boxes = [
+        box(*rng.uniform(0, 2000, 2), size=tuple(rng.uniform(0.3, 12, 3)), rotation=tuple(rotation))
+        for rotation in rotations
+    ]
+    expected = [Box(b.translation, b.size, Quaternion(b.rotation)).bottom_corners() for b in boxes]
+    np.testing.assert_array_equal(bottom_corners(boxes), expected)
+
+
+def test_corners_are_rounded_half_to_even():
+    # Width 1 and length 1 at (0, 0): corners at pixels 4.5 and 5.5, which round to 4 and 6.
+    _, instances, _ = draw_boxes([box(0, 0, size=(1, 1, 1))], np.eye(4), GRID)
+    expected = np.zeros((10, 10), int)
+    expected[4:7, 4:7] = 1
+    np.testing.assert_array_equal(instances, expected)
+
+
+def test_later_vehicle_lies_over_an_earlier_one():
+    bits, instances, vehicles = draw_boxes([box(2, 0), box(0, 0, 'vehicle.truck', 1)], np.eye(4), GRID)
+    # The truck covers rows 3…7; the car keeps rows 1, 2. The classes do not hide each other.
+    assert instances[:, 5].tolist() == [0, 1, 1, 2, 2, 2, 2, 2, 0, 0]
+    assert bits[:, 5].tolist() == [0, 16, 16, 48, 48, 48, 32, 32, 0, 0]
+    assert [visibility for *_, visibility in vehicles] == [4, 1]
+
+
+def test_hidden_and_outside_vehicles_are_not_kept():
+    hidden, outside, over = box(0, 0, visibility=1, size=(1, 1, 1)), box(100, 0, visibility=2), box(0, 0, visibility=3)
+    bits, instances, vehicles = draw_boxes([hidden, outside, over], np.eye(4), GRID)
+    assert vehicles == [(5.0, 5.0, 3)]
+    assert set(np.unique(instances)) == {0, 1}
+    np.testing.assert_array_equal(bits > 0, instances > 0)
+
+
+def test_emergency_vehicles_are_vehicles_of_no_class():
+    bits, instances, vehicles = draw_boxes([box(2, 0, 'vehicle.emergency.police', 2)], np.eye(4), GRID)
+    assert not bits.any()
+    assert instances.any()
+    assert vehicles == [(5.0, 3.0, 2)]
+
+
+@pytest.mark.parametrize(
+    ('category', 'bit'), [('human.pedestrian.adult', 9), ('static_object.bicycle_rack', None), ('animal', None)]
+)
+def test_others_are_no_vehicles(category, bit):
+    bits, instances, vehicles = draw_boxes([box(2, 0, category, 0)], np.eye(4), GRID)
+    assert set(np.unique(bits)) == ({0} if bit is None else {0, 1 << bit})
+    assert not instances.any()
+    assert vehicles == []
+
+
+def test_no_annotation():
+    bits, instances, vehicles = draw_boxes([], np.eye(4), GRID)
+    assert (bits.any(), instances.any(), vehicles) == (False, False, [])

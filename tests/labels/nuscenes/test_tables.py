@@ -1,0 +1,294 @@
+import json
+
+import numpy as np
+import pytest
+from nuscenes import NuScenes
+from nuscenes.utils.splits import create_splits_scenes
+
+from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.records import read_json
+from projects.CVT_IO.cvt_io.labels.nuscenes.tables import CAMERAS, NuScenesTables, splits_of
+
+from .naive_labels import camera_chain, ego_pose, flat_matrix
+from .nuscenes_tree import (
+    SCENES,
+    VERSION,
+    write_tables,
+    write_tree,
+)
+
+
+@pytest.fixture(scope='module')
+def nusc(shared_tree):
+    return NuScenes(VERSION, str(shared_tree), verbose=False)
+
+
+@pytest.fixture(scope='module')
+def frames(shared_tree):
+    tables = NuScenesTables(shared_tree, VERSION)
+    return tables.frames('mini_train') + tables.frames('mini_val')
+
+
+def test_frames_come_in_split_order_and_time_order(shared_tree, frames):
+    names = [(frame.scene, frame.timestamp) for frame in frames]
+    # The official mini_train has 0061 before 0553; the scene table has them the other way round, and 0001 besides.
+    order = ['scene-0061'] * 3 + ['scene-0553'] * 3 + ['scene-0103'] * 3
+    assert names == list(zip(order, [1000, 1001, 1002] * 3, strict=True))
+
+
+def test_split_order_is_the_devkits(tmp_path):
+    names = create_splits_scenes()['mini_val'] + create_splits_scenes()['mini_train']
+    write_tree(tmp_path, frames=1, boxes=0, scenes=tuple((name, 'boston-seaport', (0.0, 0.0)) for name in names))
+    tables = NuScenesTables(tmp_path, VERSION)
+    for split in ('mini_train', 'mini_val'):
+        assert [frame.scene for frame in tables.frames(split)] == create_splits_scenes()[split]
+
+
+def test_annotations_equal_the_devkits(nusc, frames):
+    for frame in frames:
+        records = [nusc.get('sample_annotation', token) for token in nusc.get('sample', frame.token)['anns']]
+        assert len(records) == 60
+        expected = [(r['category_name'], r['translation'], r['size'], r['rotation']) for r in records]
+        found = [(a.category, list(a.translation), list(a.size), list(a.rotation)) for a in frame.annotations]
+        assert found == expected
+        visibility = [int(r['visibility_token']) * r['category_name'].startswith('vehicle') for r in records]
+        assert [a.visibility for a in frame.annotations] == visibility
+
+
+def test_cameras_equal_the_devkits(nusc, frames):
+    for frame in frames:
+        sample = nusc.get('sample', frame.token)
+        assert tuple(camera.channel for camera in frame.cameras) == CAMERAS
+        for camera in frame.cameras:
+            record = nusc.get('sample_data', sample['data'][camera.channel])
+            calibration = nusc.get('calibrated_sensor', record['calibrated_sensor_token'])
+            assert (camera.path, camera.width, camera.height) == (record['filename'], 1600, 900)
+            assert camera.intrinsics.tolist() == calibration['camera_intrinsic']
+            expected = camera_chain(nusc, sample, camera.channel)
+            np.testing.assert_allclose(camera.cam_from_ego, expected, rtol=0, atol=1e-9)
+
+
+def test_poses_and_locations_equal_the_devkits(nusc, frames):
+    locations = {name: location for name, location, _ in SCENES}
+    for frame in frames:
+        pose = ego_pose(nusc, nusc.get('sample', frame.token), 'LIDAR_TOP')
+        expected = flat_matrix(pose['rotation'], pose['translation'])
+        np.testing.assert_allclose(frame.world_from_ego, expected, rtol=0, atol=1e-12)
+        assert frame.location == locations[frame.scene]
+
+
+def test_later_key_frame_of_a_channel_wins_as_in_the_devkit(tree, tables):
+    record = next(r for r in tables['sample_data'] if r['is_key_frame'] and 'CAM_BACK/scene-0061_0' in r['filename'])
+    tables['sample_data'].append({**record, 'token': 'again', 'filename': 'samples/again.jpg'})
+    write_tables(tree, tables)
+    nusc = NuScenes(VERSION, str(tree), verbose=False)
+    assert nusc.get('sample', 'scene-0061-sample0')['data']['CAM_BACK'] == 'again'
+    frame = NuScenesTables(tree, VERSION).frames('mini_train')[0]
+    assert [camera.path for camera in frame.cameras if camera.channel == 'CAM_BACK'] == ['samples/again.jpg']
+
+
+def test_nested_objects_in_a_table_do_no_harm(tree, tables):
+    for record in tables['ego_pose'] + tables['sample_data']:
+        record['extra'] = {'sample_token': None}
+    write_tables(tree, tables)
+    assert len(NuScenesTables(tree, VERSION).frames('mini_train')) == 4
+
+
+def test_unknown_version():
+    with pytest.raises(DataError, match=r"expected one of v1\.0-trainval, v1\.0-mini, v1\.0-test, got 'v1\.0'"):
+        splits_of('v1.0')
+
+
+def test_missing_version_names_those_there(tree):
+    with pytest.raises(DataError, match=r'v1\.0-trainval: no such folder .*found in .*: v1\.0-mini\)'):
+        NuScenesTables(tree, 'v1.0-trainval')
+
+
+TABLES = [
+    'scene',
+    'log',
+    'sample',
+    'sensor',
+    'calibrated_sensor',
+    'sample_data',
+    'ego_pose',
+    'category',
+    'instance',
+    'sample_annotation',
+]
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_missing_table(tree, name):
+    (tree / VERSION / f'{name}.json').unlink()
+    with pytest.raises(DataError, match=rf'{VERSION}/{name}\.json: cannot read file: No such file'):
+        NuScenesTables(tree, VERSION)
+
+
+@pytest.mark.parametrize('name', TABLES)
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'[{"token": ', 'unreadable JSON: Expecting value'),
+        (b'', 'unreadable JSON: Expecting value'),
+        (b'["\xff"]', 'unreadable JSON: .*utf-8'),
+        (b'{"token": "a"}', 'expected table to be a list of records, found (dict|NoneType)'),
+        (b'[3]', 'expected table to be a list of records, found the entry 3'),
+    ],
+)
+def test_unreadable_table(tree, name, content, message):
+    (tree / VERSION / f'{name}.json').write_bytes(content)
+    with pytest.raises(DataError, match=rf'{VERSION}/{name}\.json: {message}'):
+        NuScenesTables(tree, VERSION)
+
+
+KEYS = [
+    ('scene', 'name'),
+    ('scene', 'log_token'),
+    ('scene', 'first_sample_token'),
+    ('log', 'location'),
+    ('sample', 'token'),
+    ('sample', 'timestamp'),
+    ('sample', 'next'),
+    ('sensor', 'channel'),
+    ('calibrated_sensor', 'sensor_token'),
+    ('calibrated_sensor', 'translation'),
+    ('calibrated_sensor', 'rotation'),
+    ('calibrated_sensor', 'camera_intrinsic'),
+    ('sample_data', 'sample_token'),
+    ('sample_data', 'ego_pose_token'),
+    ('sample_data', 'calibrated_sensor_token'),
+    ('sample_data', 'is_key_frame'),
+    ('sample_data', 'filename'),
+    ('sample_data', 'width'),
+    ('sample_data', 'height'),
+    ('ego_pose', 'token'),
+    ('ego_pose', 'translation'),
+    ('ego_pose', 'rotation'),
+    ('category', 'name'),
+    ('instance', 'category_token'),
+    ('sample_annotation', 'sample_token'),
+    ('sample_annotation', 'instance_token'),
+    ('sample_annotation', 'visibility_token'),
+    ('sample_annotation', 'translation'),
+    ('sample_annotation', 'size'),
+    ('sample_annotation', 'rotation'),
+]
+
+
+def used(tables: dict, table: str) -> dict:
+    """A record that the frames need."""
+    data = next(r for r in tables['sample_data'] if r['is_key_frame'] and 'CAM_FRONT/scene-0061_0' in r['filename'])
+    token = {
+        'sample_data': data['token'],
+        'ego_pose': data['ego_pose_token'],
+        'calibrated_sensor': data['calibrated_sensor_token'],
+        'sample': data['sample_token'],
+        'scene': tables['scene'][-1]['token'],
+        'log': tables['scene'][-1]['log_token'],
+        'instance': 'instance-0',
+    }.get(table, tables[table][0]['token'])
+    return next(r for r in tables[table] if r['token'] == token)
+
+
+@pytest.mark.parametrize(('table', 'key'), KEYS)
+def test_missing_key_names_table_and_key(tree, tables, table, key):
+    del used(tables, table)[key]
+    write_tables(tree, tables)
+    with pytest.raises(DataError, match=rf"{VERSION}/{table}\.json: .*has no key '{key}'"):
+        NuScenesTables(tree, VERSION).frames('mini_train')
+
+
+@pytest.mark.parametrize(
+    ('table', 'key', 'target'),
+    [
+        ('scene', 'log_token', 'log'),
+        ('scene', 'first_sample_token', 'sample'),
+        ('sample', 'next', 'sample'),
+        ('calibrated_sensor', 'sensor_token', 'sensor'),
+        ('sample_data', 'calibrated_sensor_token', 'calibrated_sensor'),
+        ('sample_data', 'ego_pose_token', 'ego_pose'),
+        ('instance', 'category_token', 'category'),
+        ('sample_annotation', 'instance_token', 'instance'),
+        ('sample_annotation', 'sample_token', 'sample'),
+    ],
+)
+def test_dangling_token_names_table_and_token(tree, tables, table, key, target):
+    used(tables, table)[key] = 'nowhere'
+    write_tables(tree, tables)
+    with pytest.raises(DataError, match=rf"{VERSION}/{target}\.json: no record with token 'nowhere'"):
+        NuScenesTables(tree, VERSION).frames('mini_train')
+
+
+@pytest.mark.parametrize(
+    ('table', 'key', 'value', 'expected'),
+    [
+        ('ego_pose', 'translation', [1, 2], '3 finite numbers'),
+        ('ego_pose', 'rotation', [1, 2, 3], '4 finite numbers'),
+        ('ego_pose', 'rotation', [0, 0, 0, 0], 'a quaternion that is not zero'),
+        ('ego_pose', 'translation', [1, 2, float('nan')], '3 finite numbers'),
+        ('calibrated_sensor', 'camera_intrinsic', [], '3×3 finite numbers'),
+        ('calibrated_sensor', 'camera_intrinsic', [[1, 0, 800], [0, 1, 450], [0, 0, 1]], 'a camera of 1600×900 pixels'),
+        ('sample_annotation', 'size', 'big', '3 finite numbers'),
+        ('sample_annotation', 'translation', None, '3 finite numbers'),
+        ('sample_annotation', 'rotation', [1, 0, 0, float('inf')], '4 finite numbers'),
+        ('sample_data', 'width', 0, 'a positive number of pixels'),
+        ('sample_data', 'height', '900', 'a positive number of pixels'),
+    ],
+)
+def test_wrong_values(tree, tables, table, key, value, expected):
+    record = used(tables, table)
+    record[key] = value
+    write_tables(tree, tables)
+    with pytest.raises(DataError) as info:
+        NuScenesTables(tree, VERSION).frames('mini_train')
+    assert f"{table}.json: record '{record['token']}': expected {key} of {expected}, got " in str(info.value)
+
+
+def test_visibility_of_a_vehicle(tree, tables):
+    instances = {r['token']: r['category_token'] for r in tables['instance']}
+    record = next(r for r in tables['sample_annotation'] if instances[r['instance_token']] == 'category-0')
+    record['visibility_token'] = ''
+    write_tables(tree, tables)
+    with pytest.raises(DataError, match=r"sample_annotation\.json: .*expected visibility_token of a vehicle .*got ''"):
+        NuScenesTables(tree, VERSION)
+
+
+def test_ring_of_samples(tree, tables):
+    used(tables, 'sample')['next'] = used(tables, 'sample')['token']
+    write_tables(tree, tables)
+    with pytest.raises(DataError, match=r'sample\.json: .*scene-0061 is a ring'):
+        NuScenesTables(tree, VERSION).frames('mini_train')
+
+
+@pytest.mark.parametrize('channel', ['LIDAR_TOP', 'CAM_BACK'])
+def test_missing_key_frame(tree, tables, channel):
+    for record in tables['sample_data']:
+        if f'{channel}/scene-0061_0' in record['filename']:
+            record['is_key_frame'] = False
+    write_tables(tree, tables)
+    message = rf"sample_data\.json: sample 'scene-0061-sample0' has no key frame of {channel}"
+    with pytest.raises(DataError, match=message):
+        NuScenesTables(tree, VERSION).frames('mini_train')
+
+
+def test_token_that_would_leave_the_label_folder(tree):
+    for name in ('sample', 'scene', 'sample_data', 'sample_annotation'):
+        path = tree / VERSION / f'{name}.json'
+        path.write_text(path.read_text().replace('"scene-0061-sample0"', '"../../sample0"'))
+    assert json.loads((tree / VERSION / 'scene.json').read_text())[-1]['first_sample_token'] == '../../sample0'
+    with pytest.raises(DataError, match=r'sample\.json: .*a name without folders'):
+        NuScenesTables(tree, VERSION).frames('mini_train')
+
+
+def test_without_annotations_their_tables_are_not_read(tree):
+    for name in ('sample_annotation', 'instance', 'category'):
+        (tree / VERSION / f'{name}.json').unlink()
+    frames = NuScenesTables(tree, VERSION, annotations=False).frames('mini_val')
+    assert [frame.annotations for frame in frames] == [(), ()]
+
+
+def test_json_without_end(tmp_path):
+    (tmp_path / 'a.json').write_text('[' * 10**6)
+    with pytest.raises(DataError, match=r'a\.json: unreadable JSON: lists or objects within each other'):
+        read_json(tmp_path / 'a.json')
