@@ -28,29 +28,29 @@ def parse_args() -> argparse.Namespace:
     """Command line of this tool."""
     parser = argparse.ArgumentParser(description='List, download and verify the weights of the model zoo.')
     commands = parser.add_subparsers(dest='command', required=True)
-    commands.add_parser('list', help='models, and which of them have published weights')
+    commands.add_parser('list', help='list the models and their published weights')
     fetch = commands.add_parser(
         'download',
-        help="fetch a model's weights",
-        description='Fetches a weight file, checks its length and SHA-256 and prints its path. A broken download is '
-        'continued; nothing is done if the file is there.',
-        epilog=f'{MIRROR}: http, https or file URL of a folder that holds the weight files, to fetch them from.',
+        help="download a model's weights",
+        description='Download a weight file, check its SHA-256 and print its path. Does nothing if the file is '
+        'already there.',
+        epilog=f'Environment variable {MIRROR}: http, https or file URL of a folder to download the files from.',
     )
     fetch.add_argument('name', metavar='NAME', help='model, as `list` names it')
     fetch.add_argument('--dest', type=Path, default=Path('checkpoints'), help='folder (default: %(default)s)')
     fetch.add_argument('--quiet', action='store_true', help='no progress bar')
     verify = commands.add_parser(
         'verify',
-        help='say which file of the zoo a file is',
-        description='Compares a file with the zoo by its SHA-256, or else with the eight digits at the end of its '
-        'name. Exit code 1 if it is neither.',
+        help='check a weight file',
+        description='Look up the SHA-256 of a file in the zoo or, failing that, compare it with the eight digits at '
+        'the end of its name. Exit code 1 if neither matches.',
     )
     verify.add_argument('file', type=Path, metavar='FILE', help='weight file')
     return parser.parse_args()
 
 
 def show(catalogue: Mapping[str, Entry]) -> None:
-    """Prints the catalogue."""
+    """Prints the catalogue as a table."""
     table = Table('model', 'config', "notes' IoU", 'our IoU', 'weights', title='Vehicle IoU@0.50')
     for entry in catalogue.values():
         notes, ours = (f'{entry.metrics[key]:g}' if key in entry.metrics else '' for key in (NOTES_IOU, OUR_IOU))
@@ -59,24 +59,20 @@ def show(catalogue: Mapping[str, Entry]) -> None:
     console = Console(width=100)
     console.print(table)
     console.print(
-        "notes' IoU: of the original experiment notes, on nuScenes; not measured by us.\n"
-        f'to convert: we publish none; {HOW_TO_CONVERT} says how an original checkpoint is converted.',
+        "notes' IoU: from the original experiment notes, on nuScenes; not measured by us.\n"
+        f'to convert: no published weights; see {HOW_TO_CONVERT} for how to convert an original checkpoint.',
         highlight=False,
     )
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     catalogue = read_catalogue()
     if args.command == 'list':
         show(catalogue)
     elif args.command == 'download':
-        try:
-            print(download(published_weights(catalogue, args.name), args.dest, args.quiet))
-        except KeyboardInterrupt:
-            print('stopped; the same command again goes on from there', file=sys.stderr)
-            sys.exit(130)
+        print(download(published_weights(catalogue, args.name), args.dest, args.quiet))
     else:
         print(identify(args.file, catalogue))
 

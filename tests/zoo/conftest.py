@@ -1,24 +1,30 @@
-"""A weight file and a server for it."""
+"""A published file and a server for it."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.zoo.catalogue import WeightFile
-from projects.CVT_IO.cvt_io.zoo.download import MIRROR, download
-from projects.CVT_IO.cvt_io.zoo.transport import DownloadError
-from tests.zoo.weight_server import Answer, WeightServer
+from projects.CVT_IO.cvt_io.zoo.download import MIRROR
 
-#: More than three of the pieces that a download comes in.
 CONTENT = random.Random(0).randbytes(250_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NAME = f'tiny-{SHA256[:8]}.pth'
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder without a log."""
+
+    def log_message(self, *args: object) -> None:
+        pass
 
 
 @pytest.fixture(autouse=True)
@@ -28,54 +34,24 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def content() -> bytes:
-    return CONTENT
+def published(tmp_path: Path) -> Path:
+    """The file in the served folder."""
+    path = tmp_path / 'site' / NAME
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    return path
 
 
 @pytest.fixture
-def server() -> Iterator[WeightServer]:
-    with WeightServer() as running:
-        yield running
+def server(published: Path) -> Iterator[str]:
+    """URL of the served folder."""
+    handler = functools.partial(QuietHandler, directory=str(published.parent))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True).start()
+        yield f'http://127.0.0.1:{httpd.server_port}'
+        httpd.shutdown()
 
 
 @pytest.fixture
-def weights(server: WeightServer) -> WeightFile:
-    """The file of ``content``, published at ``/zoo/`` of the server."""
-    return WeightFile(f'{server.url}/zoo/tiny-{SHA256[:8]}.pth', SHA256, len(CONTENT))
-
-
-class Zoo:
-    """A folder to download to, and a server that answers as a test says."""
-
-    def __init__(self, server: WeightServer, weights: WeightFile, dest: Path) -> None:
-        self.server, self.weights, self.dest = server, weights, dest
-        self.target = dest / weights.name
-        self.part = dest / f'{weights.name}.part'
-        self.path = urlsplit(weights.location).path
-
-    def get(self, answer: Answer | None = None, **kwargs) -> Path:
-        if answer is not None:
-            self.server.answers[self.path] = answer
-        return download(self.weights, self.dest, **kwargs)
-
-    def fails(self, answer: Answer | None = None, **kwargs) -> str:
-        """Message of a download that must fail, and leave nothing under the final name."""
-        with pytest.raises(DownloadError) as caught:
-            self.get(answer, **kwargs)
-        assert isinstance(caught.value, DataError)
-        assert '\n' not in str(caught.value)
-        assert not self.target.exists()
-        return str(caught.value)
-
-    @property
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.dest.iterdir())
-
-    @property
-    def ranges(self) -> list[str | None]:
-        return [asked for _, asked, _ in self.server.requests]
-
-
-@pytest.fixture
-def zoo(server, weights, tmp_path) -> Zoo:
-    return Zoo(server, weights, tmp_path / 'to/checkpoints')
+def weights(server: str) -> WeightFile:
+    return WeightFile(f'{server}/{NAME}', SHA256, len(CONTENT))

@@ -1,4 +1,4 @@
-"""Changes to files that hold parts, put together again with the right lengths and checksums: zip, PNG, HTTP."""
+"""Changes to files that hold parts, put together again with the right lengths and checksums: zip, PNG."""
 
 from __future__ import annotations
 
@@ -136,42 +136,3 @@ def _other_chunk(rng: Random, name: bytes, content: bytes) -> tuple[bytes, bytes
         text = rng.choice((mutate_json(rng, text), mutate_bytes(rng, text), bytes(10**6)))
         return rng.choice(((name, keyword + b'\0\0' + zlib.compress(text)), (b'tEXt', keyword + b'\0' + text)))
     return name, mutate_bytes(rng, content)
-
-
-#: Ends one answer of a server and begins the next; in the first place stand a ``.part`` from before and its ETag.
-ANSWER = b'\n%%answer%%\n'
-#: The answer goes on with its last bytes for ever.
-ENDLESS = b'%%endless%%'
-_HTTP_PIECES = (
-    b'HTTP/1.1 200 OK\r\n', b'HTTP/1.1 206 Partial Content\r\n', b'HTTP/1.1 100 Continue\r\n\r\n', b'HTTP/0.9 200\r\n',
-    b'HTTP/1.1 302 Found\r\nLocation: http://zoo.invalid/other\r\n\r\n', b'HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n',
-    b'HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\n\r\n', b'HTTP/1.1 302 Found\r\nLocation: ftp://a/b\r\n\r\n',
-    b'HTTP/1.1 302 Found\r\nLocation: https://zoo.invalid/x\r\n\r\n', b'HTTP/1.1 302 Found\r\nLocation: http://[/\r\n\r\n',
-    b'HTTP/1.1 416 No\r\n\r\n', b'HTTP/1.1 404 Not Found\r\n\r\n', b'HTTP/1.1 999999 ?\r\n\r\n',
-    b'HTTP/1.1 204 \r\n\r\n',
-    b'Content-Length: 0\r\n', b'Content-Length: -1\r\n', b'Content-Length: 99999999999999999999\r\n',
-    b'Content-Length: 300\r\n', b'Content-Range: bytes 0-299/300\r\n', b'Content-Range: bytes 100-299/300\r\n',
-    b'Content-Range: bytes 100-99/*\r\n', b'Content-Range: bytes */300\r\n', b'Content-Encoding: gzip\r\n',
-    b'Transfer-Encoding: chunked\r\n', b'ETag: "a"\r\n', b'ETag: W/"a"\r\n', b'ETag: "\xff"\r\n',
-    b'X: ' + b'y' * 3000 + b'\r\n',
-    b'Connection: close\r\n', b'\r\n', b'12c\r\n', b'0\r\n\r\n', b'ffffffffffffffff\r\n', b'-1\r\n',
-    b' : x\r\n', ANSWER, ENDLESS,
-    b'Refresh: 0\r\n', b'X: y\r\n' * 120, b'Location: http://\xff/\r\n', b'HTTP/1.1 307 T\r\nLocation: \r\n\r\n',
-)  # fmt: skip
-
-
-def mutate_http(rng: Random, data: bytes) -> bytes:
-    """Lines of a server's answers taken out, doubled, exchanged, or put in; or other bytes."""
-    if rng.random() < 0.3:
-        return mutate_bytes(rng, data, _HTTP_PIECES)
-    lines = data.split(b'\r\n')
-    for _ in range(rng.randint(1, 4)):
-        index = rng.randrange(len(lines) + 1)
-        kind = rng.randrange(4)
-        if kind == 0:
-            del lines[index : index + 1]
-        elif kind == 1:
-            lines[index:index] = lines[index : index + 1] * rng.choice((1, 3))
-        else:
-            lines[index : index + rng.choice((0, 1))] = [rng.choice(_HTTP_PIECES).removesuffix(b'\r\n')]
-    return b'\r\n'.join(lines)

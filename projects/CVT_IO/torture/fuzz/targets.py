@@ -10,14 +10,7 @@ from pathlib import Path
 
 from ...cvt_io.fileio import read_torch_zip
 from . import readers, seeds
-from .containers import (
-    ANSWER,
-    ENDLESS,
-    mutate_http,
-    mutate_png,
-    zip_mutator,
-)
-from .download import download_reader, download_seeds
+from .containers import mutate_png, zip_mutator
 from .mutations import (
     Mutate,
     mutate_json,
@@ -59,7 +52,6 @@ class Target:
 
 _JSON_WORDS = (b'"data_list"', b'"images"', b'"cam_from_ego"', b'"intrinsics"', b'null', b'NaN', b'1e999', b'[[')
 _PICKLE_WORDS = (b'ccollections\nOrderedDict\n)R', b'cnumpy\ndtype\n', b'ctorch._utils\n_rebuild_tensor_v2\n')
-_HTTP_WORDS = (b'HTTP/1.1 206 P\r\n', b'Content-Range: bytes ', b'Transfer-Encoding: chunked\r\n', ANSWER, ENDLESS)
 
 
 def all_targets(folder: Path) -> dict[str, Target]:
@@ -87,7 +79,6 @@ def all_targets(folder: Path) -> dict[str, Target]:
             'mmdet3d', '.pkl', seeds.mmdet3d_pickles(), pickle_mutator(trees), readers.source_reader,
             words=_PICKLE_WORDS, weight=2.0,
         ),
-        Target('download', '.txt', download_seeds(), mutate_http, download_reader, words=_HTTP_WORDS, may_write=True),
     )  # fmt: skip
     return {target.name: target for target in targets}
 
