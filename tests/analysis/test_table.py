@@ -1,4 +1,4 @@
-"""The notes' table beside ours, by hand; and the README's is the tool's."""
+"""The notes' table next to ours, computed by hand."""
 
 from __future__ import annotations
 
