@@ -34,8 +34,11 @@ demo: env ## toy world, a small model trained and tested on it, figures and pict
 bench: env ## speed and memory against plain ways of doing the same, as in docs/speed.md
 	$(PY) tools/analysis_tools/benchmark_targets.py $(ARGS)
 
-torture: env ## kills, bad data, malice and long runs at full length, as in docs/reliability.md
-	OMP_NUM_THREADS=1 $(PY) tools/misc/torture.py $(ARGS)
+torture: export OMP_NUM_THREADS = 1
+torture: export PYTHONHASHSEED = 0
+torture: export MPLBACKEND = Agg
+torture: env ## the slow tests: kills, damaged and hostile files, long runs (see docs/reliability.md)
+	$(PY) -m pytest -m slow $(ARGS)
 
 gallery: env ## the documents' pictures again, from the published toy weights
 	$(PY) tools/misc/gallery.py $(ARGS)

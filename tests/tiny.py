@@ -1,21 +1,65 @@
-"""A config that trains in seconds."""
+"""A run that takes seconds, on a toy world of a few small frames."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
+from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 from projects.CVT_IO.cvt_io.runtime.config import load_config
-from projects.CVT_IO.torture.tiny import CONFIG as TOY_CONFIG
-from projects.CVT_IO.torture.tiny import TINY_OPTIONS, as_arguments
+from projects.CVT_IO.toy_world import generate_toy_world
 
 REPO = Path(__file__).resolve().parents[1]
+TOY_CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
+TINY_GRID = BEVGrid((48, 48), (48.0, 48.0))
 
-__all__ = ['REPO', 'TINY_OPTIONS', 'TOY_CONFIG', 'as_arguments', 'tiny_config']
+#: As ``--cfg-options`` would give them: the toy config with smaller images, a smaller model and a few steps.
+TINY_OPTIONS = {
+    'model.backbone.out_blocks': (0, 2),
+    'model.neck.in_channels': (16, 24),
+    'model.neck.dim': 16,
+    'model.neck.head_dim': 4,
+    'model.neck.depth': 2,
+    'model.bev_decoder.in_channels': 16,
+    'model.bev_decoder.channels': (16, 16),
+    'model.head.in_channels': 16,
+    'train_cfg.max_iters': 4,
+    'train_cfg.val_interval': 2,
+    'train_cfg.base_batch_size': 2,
+    'param_scheduler.total_steps': 5,
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.num_workers': 0,
+    'val_dataloader.batch_size': 2,
+    'val_dataloader.num_workers': 0,
+    'test_dataloader.batch_size': 2,
+    'test_dataloader.num_workers': 0,
+    'default_hooks.logger.interval': 1,
+    'default_hooks.checkpoint.interval': 2,
+    'vis_backends': [dict(type='LocalVisBackend')],
+    'visualizer.vis_backends': [dict(type='LocalVisBackend')],
+}
 
 
-def tiny_config(data_root: Path, work_dir: Path, **options) -> Config:
+def make_world(root: Path, scenes: int = 3, frames: int = 3) -> Path:
+    """Writes a converted toy world whose last scene is for validation; returns its folder."""
+    generate_toy_world(root, scenes=scenes, frames=frames, image_size=(90, 160), progress=False)
+    convert(root, 'v1.0-mini', grid=TINY_GRID, progress=False)
+    return root
+
+
+def as_arguments(options: dict[str, Any]) -> list[str]:
+    """Options as the words that follow ``--cfg-options``."""
+    return [f'{key}={_word(value)}' for key, value in options.items() if not key.endswith('vis_backends')]
+
+
+def _word(value: object) -> str:
+    return str(value).replace(' ', '')
+
+
+def tiny_config(data_root: Path, work_dir: Path, **options: Any) -> Config:
     """The tiny config on a data set; ``options`` with ``__`` for dots."""
     extra = {key.replace('__', '.'): value for key, value in options.items()}
     return load_config(str(TOY_CONFIG), TINY_OPTIONS | {'data_root': str(data_root)} | extra, str(work_dir))

@@ -12,7 +12,7 @@ from mmengine.dist import get_rank
 from mmengine.structures import BaseDataElement
 
 from projects.CVT_IO.cvt_io.errors import DataError
-from projects.CVT_IO.torture.team import run_team
+from tests.team import run_team
 
 TOKENS = count()
 GROUPS = dict(car=dict(classes=['car'], min_visibility=2), road=dict(classes=['lane', 'road_segment']))

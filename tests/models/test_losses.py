@@ -8,9 +8,9 @@ from mmengine.dist import all_reduce, get_rank
 
 from projects.CVT_IO.cvt_io.models import CVTIOFocalLoss
 from projects.CVT_IO.cvt_io.models.losses import sigmoid_focal_loss
-from projects.CVT_IO.torture.team import run_team
 from tests.models import naive
 from tests.models.cases import random_grid, random_share
+from tests.team import run_team
 
 
 @pytest.mark.parametrize('gamma', [0.0, 1.0, 2.0, 2.5])

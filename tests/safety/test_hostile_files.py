@@ -19,8 +19,8 @@ from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio.checkpoint import CheckpointError, read_checkpoint
 from projects.CVT_IO.cvt_io.runtime.config import ConfigError, load_config
-from projects.CVT_IO.torture import payloads
-from projects.CVT_IO.torture.audit import is_network, watch
+from tests.audit import is_network, watch
+from tests.safety import payloads
 from tests.tiny import REPO, TOY_CONFIG
 from tests.tools.in_process import run_tool
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from projects.CVT_IO.cvt_io.models.pretrained import PretrainedError, load_pretrained
-from projects.CVT_IO.torture.audit import is_network, watch
+from tests.audit import is_network, watch
 from tests.tiny import REPO
 
 

@@ -16,9 +16,9 @@ from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 from projects.CVT_IO.cvt_io.visualization.scene import frame_name
-from projects.CVT_IO.torture.safety import ESCAPES
 from tests.apis.toy_inputs import mmdet3d_info, split_of
 from tests.conftest import TINY_GRID
+from tests.safety.payloads import ESCAPES
 
 NAMES = ['../x', '..', '.', '/etc/x', 'a/b', 'a\\b', 'C:\\x', 'a\0b', '']
 

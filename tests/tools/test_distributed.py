@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from projects.CVT_IO.torture.team import run_tool_in_team
+from tests.team import run_tool_in_team
 from tests.tiny import (
     REPO,
     TINY_OPTIONS,

@@ -1,63 +1,162 @@
-"""Runs that are killed: the short form passes, and a run that comes back different is noticed."""
+"""Runs that are killed and resumed: bit for bit the same as one that was left alone."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import nullcontext
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from unittest import mock
+from types import TracebackType
+from typing import IO, Any, cast
 
 import numpy as np
 import pytest
 import torch
 
-from projects.CVT_IO.torture import resume
-from projects.CVT_IO.torture.resume import Mortals, choose_deaths, train_words
-from projects.CVT_IO.torture.same_run import difference
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
+from tests.torture.mortal import SUFFIX
+from tests.torture.same_run import difference
+
+#: Random augmentations; steps with a checkpoint, a validation, both or neither; a score that changes.
+CONFIG = f"""\
+_base_ = [{str(TOY_CONFIG)!r}]
+load, resize_crop, *rest = _base_.pipeline
+pipeline = [load, resize_crop, dict(type='CVTIOStrongAugment'), dict(type='CVTIOGeometricAugment'), *rest]
+train_dataloader = dict(dataset=dict(pipeline=pipeline))
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(vis_backends=vis_backends)
+"""
+OPTIONS = TINY_OPTIONS | {
+    'train_cfg.max_iters': 5,
+    'train_cfg.val_interval': 3,
+    'param_scheduler.total_steps': 6,
+    'val_evaluator.thresholds': (0.02,),
+    'default_hooks.checkpoint.interval': 2,
+    'default_hooks.checkpoint.save_best': 'vehicle/IoU@0.02',
+    'default_hooks.visualization.val_panels': 0,
+    'train_dataloader.dataset.cameras': ('CAM_FRONT', 'CAM_BACK'),
+    'val_dataloader.dataset.cameras': ('CAM_FRONT', 'CAM_BACK'),
+}
+SLOW = pytest.mark.slow
+
+
+class Mortals:
+    """Client of the process that forks training runs (:mod:`mortal`); their output is kept in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Mortals:
+        words = [sys.executable, '-m', 'tests.torture.mortal']
+        with (self.folder / 'server.txt').open('w') as output:
+            self._server = subprocess.Popen(
+                words, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True
+            )
+        self._requests, self._answers = cast(IO[str], self._server.stdin), cast(IO[str], self._server.stdout)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._requests.close()
+        self._server.wait(timeout=60)
+
+    def run(self, arguments: Sequence[str], death: dict | None = None, share: float = 0.5) -> tuple[int, float, Path]:
+        """One run: exit code (negative: the signal that killed it), seconds that it lived, and its output."""
+        output = self.folder / f'{next(self._numbers):03}.txt'
+        request = dict(arguments=list(arguments), output=str(output), death=death, share=share)
+        print(json.dumps(request), file=self._requests, flush=True)
+        answer = json.loads(self._answers.readline())
+        return answer['code'], answer['seconds'], output
 
 
 @pytest.fixture(scope='module')
-def mortals(tmp_path_factory) -> Iterator[Mortals]:
-    with Mortals(tmp_path_factory.mktemp('resume') / 'output') as server:
+def mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
+    with Mortals(tmp_path_factory.mktemp('resume')) as server:
         yield server
 
 
 @pytest.fixture(scope='module')
-def short_form(mortals) -> tuple[Path, list]:
-    folder = mortals.folder.parent
-    with mock.patch.object(resume, 'Mortals', lambda folder: nullcontext(mortals)):
-        return folder, list(resume.run(folder, full=False))
+def whole(mortals: Mortals, toy_root: Path) -> Callable[[int], tuple[Path, list[str], list[str], float]]:
+    """Runs that are left alone, by number of data workers: folder, arguments, moments, seconds."""
+    runs: dict[int, tuple[Path, list[str], list[str], float]] = {}
+
+    def get(workers: int) -> tuple[Path, list[str], list[str], float]:
+        if workers not in runs:
+            folder, words = mortals.folder / f'{workers}_workers', train_words(mortals.folder, toy_root, workers)
+            code, seconds, output = mortals.run([*words, '--work-dir', str(folder)])
+            assert code == 0, output.read_text()[-2000:]
+            runs[workers] = folder, words, json.loads(Path(f'{output}{SUFFIX}').read_text()), seconds
+        return runs[workers]
+
+    return get
 
 
-def test_short_form(short_form):
-    _, outcomes = short_form
-    assert [outcome.tried for outcome in outcomes] == [2, 1]
-    assert all(outcome.passed for outcome in outcomes), outcomes
+def train_words(folder: Path, world: Path, workers: int) -> list[str]:
+    """Arguments of ``tools/train.py`` except the work folder."""
+    config = folder / 'resumed.py'
+    config.write_text(CONFIG)
+    options = OPTIONS | {'data_root': str(world)}
+    for loader in ('train', 'val'):
+        options |= {f'{loader}_dataloader.num_workers': workers, f'{loader}_dataloader.persistent_workers': workers > 0}
+    return [str(config), '--cfg-options', *as_arguments(options)]
 
 
-def edit(path: Path, change) -> None:
+def choose_deaths(moments: Sequence[str], seconds: float, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Random moments of each kind in turn, in random order; every third death is at a random time."""
+    kinds: dict[str, list[int]] = {}
+    for index, name in enumerate(moments):
+        kinds.setdefault(name, []).append(index)
+    # What a kill can harm comes before what is written once at the start.
+    first = [kind for kind in kinds if kind in ('training', 'validation', 'optimizer step') or 'pth' in kind]
+    order = [*rng.permutation(first), *rng.permutation(sorted(set(kinds) - set(first)))]
+    for number, kind in enumerate(itertools.cycle(order)):
+        yield dict(moment=int(rng.choice(kinds[kind])))
+        if number % 2:
+            yield dict(seconds=rng.uniform(0, seconds))
+
+
+@pytest.mark.parametrize(
+    ('workers', 'kills'), [(0, 2), (2, 1), pytest.param(0, 16, marks=SLOW), pytest.param(2, 16, marks=SLOW)]
+)
+def test_killed_run_becomes_the_whole_one(mortals, whole, tmp_path, workers, kills):
+    """Killed once or twice at chosen moments, then resumed: same files, weights, optimizer state and logs."""
+    expected, words, moments, seconds = whole(workers)
+    rng = np.random.default_rng(workers)
+    for number, death in enumerate(itertools.islice(choose_deaths(moments, seconds, rng), kills)):
+        arguments = [*words, '--work-dir', str(tmp_path / str(number))]
+        code, _, _ = mortals.run(arguments, death, rng.uniform())
+        assert code != 0 or 'moment' not in death, f'{death}: not killed'
+        if rng.uniform() < 1 / 3:  # once more, after the first resumption
+            mortals.run([*arguments, '--resume'], dict(seconds=rng.uniform(0, seconds)))
+        code, _, output = mortals.run([*arguments, '--resume'])
+        assert code == 0, f'{death}: {output.read_text()[-2000:]}'
+        assert difference(expected, tmp_path / str(number)) is None, f'{death}, {moments[death.get("moment", 0)]}'
+
+
+def edit(path: Path, change: Callable[[dict], object]) -> None:
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint)
     torch.save(checkpoint, path)
 
 
 def next_float(tensor: torch.Tensor) -> None:
-    """The smallest change that a weight can have."""
+    """The smallest change of a weight."""
     tensor.flatten()[0] = np.nextafter(tensor.flatten()[0].item(), np.inf, dtype=np.float32).item()
 
 
-def rewrite(work_dir: Path, change) -> None:
+def rewrite(work_dir: Path, change: Callable[[list[str]], list[str]]) -> None:
     for path in work_dir.glob('*/vis_data/*.json'):
         path.write_text('\n'.join(change(path.read_text().splitlines())) + '\n')
 
 
-SABOTAGE = {
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     'weight': (lambda d: edit(d / 'iter_5.pth', lambda c: next_float(next(iter(c['state_dict'].values())))), 'tensors'),
-    'momentum': (
+    'moment': (
         lambda d: edit(d / 'iter_5.pth', lambda c: next_float(c['optimizer']['state'][0]['exp_avg'])),
-        'exp_av',
+        'exp_avg',
     ),
     'rate': (lambda d: edit(d / 'iter_5.pth', lambda c: c['optimizer']['param_groups'][0].update(lr=1e-3)), ': lr: '),
     'score': (
@@ -67,7 +166,7 @@ SABOTAGE = {
     'no best': (lambda d: next(d.glob('best_*')).unlink(), 'expected the files'),
     'half file': (lambda d: (d / '.iter_9.pth.1.tmp').touch(), 'iter_9.pth'),
     'log gap': (lambda d: rewrite(d, lambda lines: lines[1:]), 'log: expected'),
-    'log double': (lambda d: rewrite(d, lambda lines: [lines[0], *lines]), 'log: expected'),
+    'log repeats': (lambda d: rewrite(d, lambda lines: [lines[0], *lines]), 'log: expected'),
     'log value': (
         lambda d: rewrite(d, lambda lines: [line.replace('"loss": 0.', '"loss": 1.') for line in lines]),
         'log:',
@@ -75,43 +174,34 @@ SABOTAGE = {
 }
 
 
-@pytest.mark.parametrize('what', SABOTAGE)
-def test_what_is_not_the_same_is_noticed(short_form, tmp_path, what):
-    folder, _ = short_form
-    work_dir = tmp_path / 'run'
-    shutil.copytree(folder / '0_workers/whole', work_dir)
-    assert difference(folder / '0_workers/whole', work_dir) is None
-    change, told = SABOTAGE[what]
+@pytest.mark.parametrize('what', CHANGES)
+def test_difference_is_found(whole, tmp_path, what):
+    expected = whole(0)[0]
+    work_dir = shutil.copytree(expected, tmp_path / 'run')
+    assert difference(expected, work_dir) is None
+    change, found = CHANGES[what]
     change(work_dir)
-    assert told in difference(folder / '0_workers/whole', work_dir)
+    assert found in difference(expected, work_dir)
 
 
-def test_a_run_that_resumes_in_the_wrong_state_is_noticed(short_form, mortals, tmp_path):
-    """The optimizer has lost a moment of a single weight in the checkpoint that the run goes on with."""
-    folder, _ = short_form
-    words = [*train_words(folder, folder / 'data', 0), '--work-dir', str(tmp_path / 'run')]
-    moments = json.loads((folder / 'output/000.txt.moments').read_text())
+def test_resuming_from_a_wrong_state_is_found(mortals, whole, tmp_path):
+    """One optimizer moment is zeroed in the checkpoint from which the run is resumed."""
+    expected, words, moments, _ = whole(0)
+    words = [*words, '--work-dir', str(tmp_path / 'run')]
     code, _, _ = mortals.run(words, dict(moment=moments.index('rename iter_5.pth')))
     assert code == -9
     edit(tmp_path / 'run/iter_4.pth', lambda c: c['optimizer']['state'][0]['exp_avg'].zero_())
     code, _, output = mortals.run([*words, '--resume'])
     assert code == 0, output.read_text()[-2000:]
-    assert 'tensors differ' in difference(folder / '0_workers/whole', tmp_path / 'run')
+    assert 'tensors differ' in difference(expected, tmp_path / 'run')
 
 
 def test_deaths_are_of_all_kinds_and_follow_from_the_seed():
-    moments = [
-        'write x.log',
-        *['training', 'optimizer step', 'write .iter_2.pth.tmp', 'rename iter_2.pth'] * 3,
-        'validation',
-    ]
+    moments = ['write x.log', *['training', 'optimizer step', 'rename iter_2.pth'] * 3, 'validation']
 
-    def deaths(seed):
-        chosen = choose_deaths(moments, 10.0, np.random.default_rng(seed))
-        return [next(chosen) for _ in range(9)]
+    def deaths(seed: int) -> list[dict]:
+        return list(itertools.islice(choose_deaths(moments, 10.0, np.random.default_rng(seed)), 9))
 
     assert deaths(1) == deaths(1) != deaths(2)
-    by_moment = [(what, death['moment']) for what, death in deaths(1) if 'moment' in death]
-    assert {what for what, _ in by_moment} == set(moments)
-    assert all(moments[index] == what for what, index in by_moment)
-    assert all(0 <= death['seconds'] <= 10 for _, death in deaths(1) if 'seconds' in death)
+    assert {moments[death['moment']] for death in deaths(1) if 'moment' in death} == set(moments)
+    assert all(0 <= death['seconds'] <= 10 for death in deaths(1) if 'seconds' in death)

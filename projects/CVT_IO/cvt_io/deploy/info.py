@@ -90,7 +90,10 @@ class GraphInfo:
         missing = [field.name for field in fields(cls) if field.name not in found]
         if missing:
             raise DeployError(f'{path}: metadata: expected {missing[0]!r}; is it a file of export_onnx.py?')
-        return cls(**{field.name: json.loads(found[field.name]) for field in fields(cls)})
+        try:
+            return cls(**{field.name: json.loads(found[field.name]) for field in fields(cls)})
+        except (ValueError, RecursionError) as error:
+            raise DeployError(f'{path}: metadata: expected one JSON value per key, found other text') from error
 
     def check_config(self, cfg: Config, path: Path) -> None:
         """Sees that a config's data and metric are those of the graph.

@@ -26,9 +26,9 @@ from mmengine.runner import runner as mmengine_runner
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ..cvt_io.models import CVTIOSegmentor
-from ..cvt_io.runtime import command_line as cli
-from ..cvt_io.zoo.catalogue import REPOSITORY
+from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
+from projects.CVT_IO.cvt_io.runtime import command_line as cli
+from tests.tiny import REPO
 
 SUFFIX = '.moments'
 
@@ -140,7 +140,7 @@ def prepare() -> None:
 def serve() -> None:
     """Answers requests until there are no more."""
     torch.set_num_threads(1)
-    loader = SourceFileLoader('train_tool', str(REPOSITORY / 'tools/train.py'))
+    loader = SourceFileLoader('train_tool', str(REPO / 'tools/train.py'))
     train = ModuleType(loader.name)
     train.__file__ = loader.path
     loader.exec_module(train)

@@ -1,4 +1,4 @@
-"""Small valid files of every kind that is read, from which both fuzzers start."""
+"""Small valid files of every kind that is read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import onnx
 import torch
 from PIL import Image
 
-from ...cvt_io.geometry import BEVGrid
-from ...cvt_io.labels.codec import StoredLabel, encode_label
-from ...cvt_io.labels.infos import write_infos
-from ...cvt_io.labels.nuscenes.tables import Camera, Frame
+from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
+from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
+from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.codec import StoredLabel, encode_label
+from projects.CVT_IO.cvt_io.labels.infos import write_infos
+from projects.CVT_IO.cvt_io.labels.nuscenes.tables import CAMERAS, Camera, Frame
+from projects.CVT_IO.cvt_io.runtime.config import load_config
+from tests.tiny import TOY_CONFIG
 
 GRID = BEVGrid((8, 8), (8.0, 8.0))
-CAMERAS = ('CAM_FRONT', 'CAM_BACK')
 _INTRINSICS = [[20.0, 0.0, 16.0], [0.0, 20.0, 12.0], [0.0, 0.0, 1.0]]
 #: x ahead, y left, z up → x right, y down, z ahead.
 _CAM_FROM_EGO = [[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.5], [1.0, 0.0, 0.0, -1.0], [0.0, 0.0, 0.0, 1.0]]
@@ -32,6 +36,7 @@ _EYE = np.eye(4).tolist()
 
 def infos(folder: Path) -> list[bytes]:
     """Our infos: a split with two frames of two cameras."""
+    add_images(folder)
     cameras = tuple(
         Camera(name, f'{name}.jpg', 32, 24, np.array(_INTRINSICS), np.array(_CAM_FROM_EGO)) for name in CAMERAS
     )
@@ -41,8 +46,9 @@ def infos(folder: Path) -> list[bytes]:
     return [path.read_bytes()]
 
 
-def rigs() -> list[bytes]:
+def rigs(folder: Path) -> list[bytes]:
     """Rig files, with either direction of the pose."""
+    add_images(folder)
     return [
         json.dumps(
             {
@@ -54,7 +60,7 @@ def rigs() -> list[bytes]:
     ]
 
 
-def labels() -> list[bytes]:
+def labels(folder: Path) -> list[bytes]:
     """Label files, with and without vehicles."""
     instances = np.zeros(GRID.size, np.uint16)
     empty = StoredLabel(instances, instances, [], GRID)
@@ -64,7 +70,7 @@ def labels() -> list[bytes]:
     return [encode_label(label) for label in (empty, full)]
 
 
-def images() -> list[bytes]:
+def images(folder: Path) -> list[bytes]:
     """Images as cameras have them and as they may come: JPEG of several kinds, PNG, GIF, BMP."""
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8))
@@ -80,13 +86,29 @@ def images() -> list[bytes]:
     return [_saved(picture, options) for picture, options in kinds]
 
 
+def add_images(folder: Path) -> None:
+    """The images that infos and rigs name."""
+    for name in CAMERAS:
+        (folder / f'{name}.jpg').write_bytes(images(folder)[0])
+
+
+def graphs(folder: Path) -> list[bytes]:
+    """An ONNX graph of one operator with the metadata of an exported model."""
+    value = onnx.helper.make_tensor_value_info('x', onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node('Identity', ['x'], ['y'])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], 'g', [value], [value]))
+    info = GraphInfo.from_config(load_config(str(TOY_CONFIG)), GraphOptions())
+    onnx.helper.set_model_props(model, info.to_metadata())
+    return [model.SerializeToString()]
+
+
 def _saved(image: Image.Image, options: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
     image.save(stream, **options)
     return stream.getvalue()
 
 
-def checkpoints() -> list[bytes]:
+def checkpoints(folder: Path) -> list[bytes]:
     """Files of torch.save: mmengine's keys, a plain state dict, and the format before PyTorch 1.6."""
     state = OrderedDict(weight=torch.arange(6.0).view(2, 3), half=torch.ones(3).half(), count=torch.tensor(7))
     content = {
@@ -103,8 +125,17 @@ def _torch_saved(content: Any, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def originals(state: dict[str, torch.Tensor]) -> list[bytes]:
+#: Of each rule of the conversion one.
+_ORIGINAL = (
+    'encoder.backbone.layers.0.0.weight', 'encoder.backbone.layers.1.0._bn1.weight',
+    'encoder.latent_array.learned_array', 'encoder.cross_views.0.cross_attend.to_q.0.weight',
+    'encoder.self_attends.0.x', 'decoder.layers.0.x', 'to_logits.0.x',
+)  # fmt: skip
+
+
+def originals(folder: Path) -> list[bytes]:
     """A Lightning checkpoint with objects of classes that are not here, views, and a parameter; and its state alone."""
+    state = {f'backbone.{name}': torch.arange(6.0).view(2, 3) for name in _ORIGINAL}
     foreign = type('AttributeDict', (dict,), {'__module__': 'pytorch_lightning.utilities.parsing'})
     name = foreign.__module__
     module = types.ModuleType(name)
@@ -141,6 +172,7 @@ def mmdet3d_trees() -> list[dict[str, Any]]:
     ]
 
 
-def mmdet3d_pickles() -> list[bytes]:
+def mmdet3d_pickles(folder: Path) -> list[bytes]:
     """Info pickles by several protocols."""
+    add_images(folder)
     return [pickle.dumps(tree, protocol) for tree in mmdet3d_trees() for protocol in (0, 2, 4, 5)]

@@ -13,10 +13,10 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from ..cvt_io.runtime.batches import random_batch
-from ..cvt_io.runtime.config import build_model, load_config
-from .team import run_team
-from .tiny import CONFIG, TINY_OPTIONS
+from projects.CVT_IO.cvt_io.runtime.batches import random_batch
+from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
+from tests.team import run_team
+from tests.tiny import TINY_OPTIONS, TOY_CONFIG
 
 TOLERANCE = 1e-5
 HIDDEN = 1  # a visibility at which a vehicle is left out of the loss
@@ -45,7 +45,7 @@ def one_step(seed: int, hidden: Sequence[Sequence[float]]) -> Step:
     """
     warnings.filterwarnings('ignore', 'Grad strides do not match bucket view strides')  # costs a copy, no more
     torch.manual_seed(seed)
-    cfg = load_config(str(CONFIG), TINY_OPTIONS | {'model.backbone.drop_connect_rate': 0.0})
+    cfg = load_config(str(TOY_CONFIG), TINY_OPTIONS | {'model.backbone.drop_connect_rate': 0.0})
     model = build_model(cfg).train()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

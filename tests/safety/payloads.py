@@ -15,6 +15,35 @@ PROTOCOLS = range(6)
 #: A module that makes a folder when it is imported; for :func:`write_canary`.
 CANARY = 'cvt_io_canary'
 
+#: Paths that lead out of a folder, or into another kind of place.
+ESCAPES = (
+    '../secret',
+    '../../../../../../../../etc/passwd',
+    '/etc/passwd',
+    'a/../../secret',
+    './../secret',
+    '//server/share',
+    'C:/secret',
+    'C:secret',
+    '..\\secret',
+    '\\\\server\\share',
+    'a\0b',
+    '',
+    '/',
+    '..',
+    'samples/..',
+)
+URLS = ('file:///etc/passwd', 'http://127.0.0.1:9/x', 'https://127.0.0.1:9/x', 's3://bucket/x', 'data:,x')
+TAGS = (
+    '!!python/object/apply:os.mkdir ["{}"]',
+    '!!python/object/new:os.mkdir ["{}"]',
+    '!!python/object/apply:os.system ["mkdir {}"]',
+    "!!python/object/apply:builtins.eval [\"__import__('os').mkdir('{}')\"]",
+    '!!python/module:' + CANARY,
+    '!!python/name:' + CANARY + '.value',
+    '!!python/object:' + CANARY + '.value {{}}',
+)
+
 _LINK = 0o120777 << 16  # attributes of a symbolic link in a zip file
 # What torch.save wrote before PyTorch 1.6: pickles of a magic number, a version and the machine, and then the value.
 _LEGACY_HEAD = (

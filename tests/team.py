@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 from mmengine.config import Config
 
-from ..cvt_io.zoo.catalogue import REPOSITORY
+from tests.tiny import REPO
 
 #: The server has computed nothing and runs one thread, so that forking it is sound.
 CONTEXT = multiprocessing.get_context('forkserver')
@@ -55,7 +55,7 @@ def run_tool_in_team(size: int, tool: str, *words: object) -> None:
 
 
 def _run_tool(tool: str, *words: object) -> None:
-    path, output = str(REPOSITORY / tool), io.StringIO()
+    path, output = str(REPO / tool), io.StringIO()
     with (
         mock.patch.object(sys, 'argv', [path, *map(str, words)]),
         mock.patch.object(Config, 'pretty_text', ''),  # for the log; takes longer than testing a few frames

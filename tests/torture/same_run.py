@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cvt_io.analysis.logs import read_run
+from projects.CVT_IO.cvt_io.analysis.logs import read_run
 
 #: What tells the time, the folder or the name of the start, or the commit that is checked out.
 _OF_THE_START = {'time', 'data_time', 'eta', 'experiment_name', 'cfg', 'memory', 'mmengine_version'}

@@ -1,7 +1,4 @@
-"""Changes to valid files, of their bytes and of their structure, by a random number generator alone.
-
-Hypothesis brings one whose draws it can shrink, the coverage-guided fuzzer seeds one for each change.
-"""
+"""Random changes to valid files, of their bytes and of their structure."""
 
 from __future__ import annotations
 

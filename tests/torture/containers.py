@@ -1,4 +1,4 @@
-"""Changes to files that hold parts, put together again with the right lengths and checksums: zip, PNG."""
+"""Random changes to the parts of zip and PNG files, with lengths and checksums that fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from random import Random
 
-from .mutations import Mutate, mutate_bytes, mutate_json
+from tests.torture.mutations import Mutate, mutate_bytes, mutate_json
 
 _EDGES = (0, 1, 7, 255, 4096, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)
 _ZIP_HEADERS = (b'PK\3\4', b'PK\1\2', b'PK\5\6', b'PK\6\6', b'PK\6\7', b'PK\7\x08')
