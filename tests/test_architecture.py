@@ -34,7 +34,7 @@ ORDER = [
     ),
     PLUGIN,
     *(f'{PLUGIN}.{name}' for name in ('runtime', 'zoo', 'apis', 'analysis', 'deploy')),
-    *(f'projects.CVT_IO.{name}' for name in ('toy_world', 'benchmarks', 'torture')),
+    *(f'projects.CVT_IO.{name}' for name in ('toy_world', 'benchmarks')),
     'projects.CVT_IO',
 ]
 
