@@ -185,7 +185,7 @@ LABELS: dict[str, tuple[Damage, str]] = {
     'label truncated': (label_file(lambda data: data[:-20]), 'truncated or damaged PNG file'),
     'label of another grid': (
         label_of(BEVGrid((48, 48), (100.0, 100.0))),
-        r'label has another grid: expected .*\(48\.0, 48\.0\).*, found .*\(100\.0, 100\.0\)',
+        r'expected a label on the grid .*\(48\.0, 48\.0\).*, found .*\(100\.0, 100\.0\)',
     ),
     'label with unknown bits': (label_of(TINY_GRID, 1 << 12), 'expected class bits 0–11, found the value 0x1000'),
 }

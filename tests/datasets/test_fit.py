@@ -30,7 +30,7 @@ def test_nuscenes_images_are_treated_as_in_training():
     [
         ((900, 1600), 270, 46, 'images of 1600 × 900: resized to 480 × 270, top 46 rows cut off'),
         ((480, 640), 360, 136, 'images of 640 × 480: resized to 480 × 360, top 136 rows cut off'),
-        ((400, 1280), 150, -74, 'images of 1280 × 400: resized to 480 × 150, 74 black rows put on top'),
+        ((400, 1280), 150, -74, 'images of 1280 × 400: resized to 480 × 150, 74 black rows added at the top'),
         ((448, 960), 224, 0, 'images of 960 × 448: resized to 480 × 224'),
     ],
 )

@@ -85,7 +85,7 @@ def test_any_grid_is_taken_when_none_is_asked_for():
 
 @pytest.mark.parametrize('other', [BEVGrid((3, 4), (6, 9)), BEVGrid((4, 3), (6, 8)), BEVGrid((3, 4), (6, 8), 0.1)])
 def test_other_grid_names_both(other):
-    with pytest.raises(DataError, match=r'a\.png: label has another grid: expected .*, found .*size=\(3, 4\)') as info:
+    with pytest.raises(DataError, match=r'a\.png: expected a label on the grid .*, found .*size=\(3, 4\)') as info:
         decode_label(encode_label(small_label()), other, 'a.png')
     assert str(other) in str(info.value)
 
@@ -124,7 +124,7 @@ PLANES = np.zeros((6, 4), np.uint16)
         (png(PLANES, text_of(format=2)), 'expected label format 1, found 2'),
         (png(PLANES, text_of(grid={'size': [0, 1]})), "unreadable text chunk 'cvt_io'.*BEV grid"),
         (png(PLANES, text_of(grid={'size': [1, float('inf')]})), "unreadable text chunk 'cvt_io'.*BEV grid"),
-        (png(PLANES, text_of(vehicles=[[float('nan'), 2, 1]])), 'expected vehicles of a finite centre .* found .nan'),
+        (png(PLANES, text_of(vehicles=[[float('nan'), 2, 1]])), 'expected a finite vehicle centre .* found .nan'),
         (png(PLANES, text_of(vehicles=[[1, 2, 5]])), r'expected .* visibility 1–4, found \(1.0, 2.0, 5\)'),
         (png(PLANES, '[' * 100_000), "unreadable text chunk 'cvt_io': Recursion"),
         (png(PLANES, text_of(vehicles=[[1, 2]])), "unreadable text chunk 'cvt_io'"),

@@ -1,7 +1,7 @@
-"""The one error of data that is missing, unreadable or not what was expected."""
+"""The exception for data that is missing, unreadable or not as expected."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """Says in one line which file, table or key is wrong, what was expected and what was found."""
+    """Names in one line the file, table or key at fault, what was expected and what was found."""

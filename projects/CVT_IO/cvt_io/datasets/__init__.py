@@ -1,4 +1,4 @@
-"""nuScenes key frames and the pipeline that turns them into tensors."""
+"""Data sets of key frames, and the pipeline that turns frames into tensors."""
 
 from .control import CVTIOControlDataset
 from .fit import CVTIOFitImages

@@ -1,4 +1,4 @@
-"""Controls: does a model read the images at all?"""
+"""Control experiments: does a model use the images at all?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CONTROLS = ('other-frame', 'blank')
 
 @DATASETS.register_module()
 class CVTIOControlDataset(Dataset):
-    """A data set whose images have nothing to do with its labels.
+    """A data set whose images are unrelated to its labels.
 
-    A model that scores on it as well as on the real one has learned where vehicles usually are, and not to see.
+    A model that scores as well on it as on the original has learned where vehicles usually are, not to use the images.
 
     Args:
-        dataset: the real one, built or as a config.
-        images: ``other-frame``, the images of the frame half the data set away, or ``blank``, mid-grey ones. The
-            calibration stays the frame's own.
+        dataset: the original data set or its config.
+        images: ``other-frame``, the images of the frame half the data set away, or ``blank``, mid-grey images. The
+            calibration is that of the frame itself.
     """
 
     def __init__(self, dataset: BaseDataset | dict, images: str) -> None:
@@ -30,7 +30,7 @@ class CVTIOControlDataset(Dataset):
         self.bev_grid = self.dataset.bev_grid
 
     def full_init(self) -> None:
-        """Loads the real data set's infos."""
+        """Loads the infos of the original data set."""
         self.dataset.full_init()
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Image files → pixels: what Pillow decodes, by OpenCV's faster way where that gives the same pixels."""
+"""Image decoding with Pillow's pixels, through OpenCV where that is faster and gives the same result."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import DataError
 
-# Both packages bring libjpeg-turbo, whose decoder is the same to the last bit. Whole colour JPEGs of these samplings
-# (of luma, then of chroma) are left to OpenCV, which decodes right into an array; everything else is Pillow's.
+# Both packages bundle libjpeg-turbo, so they decode to the same bits. OpenCV, which decodes straight into an array,
+# gets complete colour JPEGs with these samplings (luma, then chroma); Pillow gets everything else.
 _SAME_LIBRARY = bool(features.check('libjpeg_turbo')) and 'libjpeg-turbo' in cv2.getBuildInformation()
 _SAMPLINGS = tuple([luma, (1, 1), (1, 1)] for luma in ((1, 1), (2, 1), (2, 2)))
 _START_OF_SCAN, _END_OF_IMAGE = b'\xff\xda', b'\xff\xd9'
-# Pillow knows dozens, some of which it hands to other programs.
+# Pillow supports dozens of formats, some by calling external programs.
 _FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
 _ORIENTATION, _FIRST_ON_ITS_SIDE = 0x0112, 5
-# Modes of which RGB is exact: of equal channels, looked up, without its alpha. CMYK is not: it needs a colour profile.
+# Modes that convert to RGB exactly (alpha is dropped). CMYK does not: it needs a colour profile.
 _CONVERTIBLE = ('RGB', 'L', 'P', 'RGBA')
-#: Denominators of libjpeg's scaled decoding, and OpenCV's flags for them.
+#: Scale denominators of libjpeg's reduced decoding → OpenCV's flags.
 REDUCTIONS = {
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -39,11 +39,11 @@ class EncodedImage:
     """An image file in memory.
 
     Attributes:
-        path: where it came from.
-        data: its bytes.
-        size: width and height in pixels, of the whole image.
-        reduction: denominator of the scale at which it is decoded; 1 unless OpenCV decodes it.
-        by_opencv: whether OpenCV does.
+        path: path of the file.
+        data: content of the file.
+        size: width and height in pixels at full scale.
+        reduction: scale denominator for decoding; 1 unless OpenCV decodes the image.
+        by_opencv: whether OpenCV decodes the image.
     """
 
     path: str
@@ -60,12 +60,12 @@ class EncodedImage:
 
         Args:
             path: the file.
-            reduction: wanted denominator.
-            size: width and height that the image must have; any when None.
-            any_colour: whether, beside RGB, greyscale images, palettes and images with alpha are taken.
+            reduction: requested scale denominator.
+            size: expected width and height; None accepts any.
+            any_colour: whether to accept greyscale, palette and alpha images besides RGB.
 
         Raises:
-            DataError: it is missing, no image or visibly not whole, or of another size, of other colours or of 16 bits.
+            DataError: the file is missing, not an image or truncated, or has another size, colour mode or bit depth.
         """
         try:
             data = get(path)
@@ -75,16 +75,16 @@ class EncodedImage:
                 by_opencv = _SAME_LIBRARY and _is_plain_jpeg(image) and _is_whole(data)
                 cut = isinstance(image, JpegImageFile) and not _has_end(data)
                 if image.format == 'PNG':
-                    image.verify()  # the only look at its checksums
+                    image.verify()  # decoding does not compare the checksums
         except UnidentifiedImageError as error:
             wanted = ', '.join(_FORMATS)
             raise DataError(
                 f'{path}: expected an image ({wanted}), found {len(data)} bytes that start with {data[:8]!r}'
             ) from error
-        except Exception as error:  # Pillow documents no list of what a broken file raises
+        except Exception as error:  # Pillow does not document what a broken file raises
             raise _no_image(path, error) from error
         if cut:
-            raise DataError(f'{path}: expected an image, found a JPEG without its end: it is truncated')
+            raise DataError(f'{path}: expected an image, found a truncated JPEG')
         if found[0] * found[1] > (Image.MAX_IMAGE_PIXELS or np.inf) or (size is not None and found != size):
             wanted = f'at most {Image.MAX_IMAGE_PIXELS}' if size is None else '{}×{}'.format(*size)
             raise DataError(f'{path}: expected an image of {wanted} pixels, found {found[0]}×{found[1]}')
@@ -108,7 +108,7 @@ class EncodedImage:
             raise _no_image(self.path, error) from error
         width, height = (-(-pixels // self.reduction) for pixels in self.size)
         if img.shape != (height, width, 3):
-            raise DataError(f'{self.path}: expected {width}×{height} pixels, as its header says, found {img.shape}')
+            raise DataError(f'{self.path}: expected {width}×{height} pixels, as in its header, found {img.shape}')
         return img
 
     def _by_opencv(self) -> np.ndarray | None:
@@ -117,10 +117,10 @@ class EncodedImage:
 
 
 class DecodedOnDemand(Sequence[np.ndarray]):
-    """Images (H, W, 3) uint8 RGB of files, each decoded anew whenever it is asked for.
+    """A sequence of images (H, W, 3) uint8 RGB, decoded on each access.
 
-    So there is never more than one full-size image in memory unless somebody keeps them. Six of them at once are memory
-    that the allocator gets from the system and gives back with every frame: its page faults cost an eighth of the time.
+    This keeps one full-size image in memory at a time. With six, the allocator returns the memory to the system after
+    every frame, and the page faults cost an eighth of the loading time.
     """
 
     def __init__(self, files: Iterable[EncodedImage]) -> None:
@@ -142,10 +142,10 @@ class DecodedOnDemand(Sequence[np.ndarray]):
 
 
 def _is_plain_jpeg(image: Image.Image) -> bool:
-    """Baseline, three components, and no metadata that could turn the image."""
+    """Whether a JPEG is baseline with three components, and has no metadata that could rotate it."""
     return (
         isinstance(image, JpegImageFile)
-        and image.format == 'JPEG'  # and not one of its subclasses
+        and image.format == 'JPEG'  # not a subclass such as MPO
         and image.mode == 'RGB'
         and not image.info.keys() & {'exif', 'xmp', 'progressive'}
         and [(horizontal, vertical) for _, horizontal, vertical, _ in image.layer] in _SAMPLINGS
@@ -153,19 +153,19 @@ def _is_plain_jpeg(image: Image.Image) -> bool:
 
 
 def _size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after the turn that its metadata asks for."""
-    exif = Image.Image.getexif(image)  # that of a PNG would decode it first
+    """Width and height after the rotation in the EXIF data."""
+    exif = Image.Image.getexif(image)  # PngImageFile.getexif would decode the image first
     on_its_side = exif.get(_ORIENTATION, 1) >= _FIRST_ON_ITS_SIDE
     return image.size[::-1] if on_its_side else image.size
 
 
 def _has_16_bits(image: ImageFile.ImageFile) -> bool:
-    """Whether Pillow would drop half of each channel's bits, of which it says nothing."""
+    """Whether Pillow would silently drop half of each channel's bits."""
     return any(';16' in str(tile.args) for tile in image.tile)
 
 
 def _start_of_scan(data: bytes) -> int:
-    """Where the first scan of a JPEG begins."""
+    """Offset of the first scan of a JPEG."""
     position = 2
     while data[position : position + 2] not in (_START_OF_SCAN, b''):
         position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
@@ -173,14 +173,14 @@ def _start_of_scan(data: bytes) -> int:
 
 
 def _has_end(data: bytes) -> bool:
-    """Whether a JPEG's pixels are followed by its end; decoders go without where zeros take the place of the rest."""
+    """Whether a JPEG has an end marker after its first scan. Decoders do not insist on it."""
     return data.find(_END_OF_IMAGE, _start_of_scan(data)) >= 0
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether the last segment of a JPEG is one scan up to the end, without a marker inside.
+    """Whether a JPEG ends with a single uninterrupted scan.
 
-    OpenCV makes up what is missing at such a marker, where Pillow says that the file is broken.
+    At a stray marker inside the scan, OpenCV fills in pixels where Pillow reports a broken file.
     """
     scan = np.frombuffer(data, np.uint8)[_start_of_scan(data) + 2 :]
     after = scan[1:][scan[:-1] == 0xFF]

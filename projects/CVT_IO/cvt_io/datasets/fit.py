@@ -1,4 +1,4 @@
-"""Images of any size → the model's size, with their aspect kept."""
+"""Fitting images of any size to the size of a model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .resample import resize_bilinear
 
 @TRANSFORMS.register_module()
 class CVTIOFitImages(BaseTransform):
-    """Scales each image to the model's width and keeps the bottom rows; black rows go on top of one that is too low.
+    """Scales each image to the model's width, then crops it or pads it with black rows at the top.
 
-    Just what ``CVTIOResizeCrop`` does with nuScenes' 1600 × 900: 480 × 270, then the top 46 rows are cut off. Heights
-    are rounded to whole rows, and the intrinsics follow exactly.
+    For nuScenes' 1600 × 900 images this equals ``CVTIOResizeCrop``: 480 × 270, top 46 rows cut off. Heights are
+    rounded to whole rows, and the intrinsics are updated accordingly.
 
-    Required and changed: ``imgs``, ``intrinsics``. Added to: ``notes``, what was done with images of each size.
+    Required and modified keys: ``imgs``, ``intrinsics``. Appends to ``notes`` what was done for each image size.
 
     Args:
-        size: (height, width) of the result.
+        size: (height, width) of the output.
     """
 
     def __init__(self, size: Sequence[int]) -> None:
@@ -51,4 +51,4 @@ def _note(before: tuple[int, ...], resized: tuple[int, int], surplus: int) -> st
     text = f'images of {before[1]} × {before[0]}: resized to {resized[1]} × {resized[0]}'
     if surplus > 0:
         return f'{text}, top {surplus} rows cut off'
-    return f'{text}, {-surplus} black rows put on top' if surplus else text
+    return f'{text}, {-surplus} black rows added at the top' if surplus else text

@@ -1,4 +1,4 @@
-"""Pipeline steps that read files."""
+"""Transforms that read files."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from .decoding import REDUCTIONS, DecodedOnDemand, EncodedImage
 
 @TRANSFORMS.register_module()
 class CVTIOLoadImages(BaseTransform):
-    """Reads a frame's images, with the pixels that Pillow gives, and their calibration.
+    """Loads the images of a frame, with the same pixels as Pillow, and their calibration.
 
-    Required: ``images``, a list of ``dict(path, intrinsics, cam_from_ego)``, with ``width`` and ``height`` if images
-    must have a certain size. Added: ``imgs``, a sequence of (H, W, 3) uint8 RGB, each decoded when it is asked for;
-    ``intrinsics`` (n, 3, 3) and ``cam_from_ego`` (n, 4, 4), float64.
+    Required: ``images``, a list of ``dict(path, intrinsics, cam_from_ego)``, optionally with the expected ``width`` and
+    ``height``. Added: ``imgs``, a sequence of (H, W, 3) uint8 RGB images, each decoded on access; ``intrinsics``
+    (n, 3, 3) and ``cam_from_ego`` (n, 4, 4), float64.
 
     Args:
-        reduction: 2, 4 or 8 decodes JPEGs at 1/2, 1/4 or 1/8 of their size, by libjpeg's scaled inverse transform; the
-            intrinsics follow. The pixels then are *not* those of a full decode: at 2, on 1600 × 900 frames resized to
-            480 × 270, they differ by 0.5 levels of 255 on average and by up to some 20 at sharp edges. The images
-            should not become smaller than the pipeline needs them.
-        any_colour: whether greyscale images (as colour ones of equal channels), palettes and images with alpha (which
-            is dropped) are taken. nuScenes has 8-bit colour images only: there another one is a damaged or foreign
-            file. CMYK and 16 bits are never taken, as their conversion would be a guess.
+        reduction: 2, 4 or 8 decodes JPEGs at 1/2, 1/4 or 1/8 of their size with libjpeg's scaled inverse transform, and
+            scales the intrinsics. The pixels differ from a full decode: at 2, for 1600 × 900 images resized to
+            480 × 270, by 0.5 of 255 levels on average and by up to 20 at sharp edges. The reduced images should not be
+            smaller than the size that the pipeline resizes to.
+        any_colour: whether to accept greyscale, palette and alpha images (alpha is dropped). nuScenes has only 8-bit
+            RGB, so anything else there is a damaged or foreign file. CMYK and 16-bit images are always rejected.
 
     Raises:
-        DataError: a file is missing, is not an image or not of the size or the colours expected, or the calibration is
-            impossible for it; if its header is in order, broken pixels are found only when it is decoded.
-        ValueError: the reduction is none of these.
+        DataError: a file is missing, not an image, or not of the expected size or colour mode, or its calibration is
+            invalid. Damaged pixel data is detected on decoding.
+        ValueError: ``reduction`` is not 1, 2, 4 or 8.
     """
 
     def __init__(self, reduction: int = 1, any_colour: bool = False) -> None:
@@ -64,9 +63,9 @@ class CVTIOLoadImages(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CVTIOLoadBEVLabel(BaseTransform):
-    """Reads a frame's BEV label.
+    """Loads the BEV label of a frame.
 
-    Required: ``label``, a path, and ``bev_grid``, the grid that it must have. Added: ``gt_bev``, a ``BEVLabel``.
+    Required: ``label``, a path, and ``bev_grid``, the expected grid. Added: ``gt_bev``, a ``BEVLabel``.
 
     Raises:
         DataError: the label is missing, broken or of another grid.

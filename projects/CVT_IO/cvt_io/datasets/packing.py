@@ -1,4 +1,4 @@
-"""The last pipeline step: tensors and a data sample."""
+"""Packing a frame into tensors and a data sample."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CVTIOPackInputs(BaseTransform):
     a label, ``gt_bev`` with ``classes`` (12, h, w) uint8, ``visibility`` (h, w) uint8 and ``center`` (h, w) float32.
 
     Args:
-        meta_keys: keys of the frame that become metainfo.
+        meta_keys: keys of the frame to keep as metainfo.
     """
 
     def __init__(self, meta_keys: Sequence[str] = ('sample_token', 'scene_name', 'sample_idx')) -> None:

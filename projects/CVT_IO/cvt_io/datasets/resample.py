@@ -1,9 +1,9 @@
-"""Pillow's antialiased bilinear resize, bit for bit, several times as fast.
+"""Pillow's antialiased bilinear resize, bit for bit, but several times faster.
 
-Pillow filters the rows and then the columns, each time in integers with weights of 22 fractional bits, rounded to
-eight bits. Integer sums do not depend on their order, so the same weights give the same pixels here, where the work is
-laid out for vector instructions: both passes add up whole rows (for the first one the image is transposed, strip by
-strip, to stay within the processor's cache), and rows that are cut off afterwards are not computed.
+Pillow filters rows, then columns, in integer arithmetic with 22 fractional bits, and rounds to eight bits after each
+pass. Integer sums do not depend on their order, so the same weights give the same pixels. Here both passes add whole
+rows, which vectorises well (the first pass transposes the image in strips that fit the cache), and rows that are
+cropped afterwards are not computed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _STRIP = 64
 
 
 def resize_bilinear(img: np.ndarray, height: int, width: int, top_crop: int = 0) -> np.ndarray:
-    """Resizes an image to (height, width) and leaves out its first rows.
+    """Resizes an image to (height, width), then crops rows at the top.
 
     Args:
         img: (H, W, 3) uint8.
-        height: rows of the resized image, those left out included.
-        width: its columns.
-        top_crop: rows to leave out.
+        height: rows of the resized image before the crop.
+        width: columns of the resized image.
+        top_crop: rows to crop.
 
     Returns:
-        (height − top_crop, width, 3) uint8, as Pillow's ``resize`` with ``Resampling.BILINEAR``, then cropped.
+        (height − top_crop, width, 3) uint8, equal to Pillow's ``resize`` with ``Resampling.BILINEAR``.
     """
     before = img.shape[:2]
     if _equals_pillow(before, height, width):
@@ -43,9 +43,9 @@ def _pillow(img: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _equals_pillow(before: tuple[int, int], height: int, width: int) -> bool:
-    """Whether the pixels of noise are those of the Pillow that is installed.
+    """Whether the installed Pillow gives the same pixels, tested on noise.
 
-    Newer ones filter the columns first where that is cheaper, and there may be platforms that round a weight otherwise.
+    Newer versions filter the columns first where that is cheaper, and a platform might round weights differently.
     """
     noise = np.random.default_rng(0).integers(0, 256, (*before, 3), dtype=np.uint8)
     return np.array_equal(_resize(noise, height, width, 0), _pillow(noise, height, width))
@@ -64,9 +64,9 @@ def _resize(img: np.ndarray, height: int, width: int, top_crop: int) -> np.ndarr
 
 @lru_cache(maxsize=64)
 def _filter(before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
-    """First input (after,) and fixed-point weights (after, taps) int32, 0 beyond the border, of each output.
+    """First input (after,) and fixed-point weights (after, taps) int32 of each output, 0 beyond the border.
 
-    Source: Pillow, src/libImaging/Resample.c, in its order of operations.
+    Source: Pillow, src/libImaging/Resample.c, with the same order of operations.
     """
     scale = before / after
     support = max(scale, 1.0)
@@ -76,7 +76,7 @@ def _filter(before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
     inputs = first[:, None] + np.arange(int(np.ceil(support)) * 2 + 1)
     weights = np.maximum(1 - np.abs((inputs - centers[:, None] + 0.5) * (1 / support)), 0)
     weights[inputs >= last[:, None]] = 0
-    # Added up one by one: another order may round differently.
+    # cumsum adds one by one, as Pillow does; another order may round differently.
     weights /= np.cumsum(weights, axis=1)[:, -1:]
     return first, (weights * (1 << _BITS) + 0.5).astype(np.int32)
 
@@ -96,7 +96,7 @@ def _add_rows(source: np.ndarray, first: np.ndarray, weights: np.ndarray, out: n
         sums[:] = 1 << (_BITS - 1)
         for tap in range(weights.shape[1]):
             weight = weights[y, tap]
-            if weight:  # also keeps taps beyond the border from being read
+            if weight:  # also skips taps beyond the border
                 row = source[first[y] + tap]
                 for x in range(len(sums)):
                     sums[x] += weight * row[x]

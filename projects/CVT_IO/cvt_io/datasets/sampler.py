@@ -1,4 +1,4 @@
-"""Which sample comes when, and which random numbers augment it: both follow from the seed and the place in the run."""
+"""Sample order and augmentation seeds as a function of the run's seed and the position in the run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import InfiniteSampler
 from torch.utils.data import Dataset
 
-#: Keeps these random numbers apart from those that the training loop draws for its steps.
+#: Separates these random numbers from those of the training loop.
 _STREAM = 1
 
 
 class SeededIndex(int):
-    """Index of a sample, with the seed of its augmentation."""
+    """Index of a sample that carries the seed of its augmentation."""
 
     seed: int
 
@@ -30,10 +30,10 @@ class SeededIndex(int):
 
 
 def sample_order(sampler: InfiniteSampler, seed: int, seen: int = 0) -> Iterator[SeededIndex]:
-    """The samples of this process, without the first ``seen``, which are not read.
+    """Samples of this process after the first ``seen``.
 
-    A sample's seed follows from the run's seed and its place in the order of all processes together. So it does not
-    matter which data worker, or how many of them, read it, nor how many processes share the order.
+    The seed of a sample depends on the run's seed and the sample's position in the joint order of all processes, not on
+    the number of processes or data workers.
     """
     sampler.seed = seed
     places = count(sampler.rank + seen * sampler.world_size, sampler.world_size)
@@ -44,17 +44,17 @@ def sample_order(sampler: InfiniteSampler, seed: int, seen: int = 0) -> Iterator
 
 @DATASETS.register_module()
 class CVTIOSeededDataset(Dataset):
-    """A data set that seeds the generators of its augmentations for each sample: numpy's, Python's and PyTorch's.
+    """A wrapper that seeds numpy's, Python's and PyTorch's generators for each sample.
 
     Args:
-        dataset: the config of the data set, whose attributes this one has too.
+        dataset: config of the wrapped data set. Its attributes are available on the wrapper.
     """
 
     def __init__(self, dataset: dict) -> None:
         self.dataset = DATASETS.build(dataset)
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # not there yet while it is unpickled
+        if name == 'dataset':  # not set yet while unpickling
             raise AttributeError(name)
         return getattr(self.dataset, name)
 

@@ -1,4 +1,4 @@
-"""Pipeline steps that change the images; the intrinsics follow."""
+"""Image transforms that keep the intrinsics consistent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .resample import resize_bilinear
 
 @TRANSFORMS.register_module()
 class CVTIOResizeCrop(BaseTransform):
-    """Resizes each image as Pillow's antialiased bilinear filter does, then cuts off its top.
+    """Resizes each image with Pillow's antialiased bilinear filter, then crops its top.
 
-    Required and changed: ``imgs``, ``intrinsics``.
+    Required and modified keys: ``imgs``, ``intrinsics``.
 
     Args:
-        size: (height, width) of the result.
-        top_crop: rows that are cut off; the resize is to (height + top_crop, width).
+        size: (height, width) of the output.
+        top_crop: rows to crop; images are resized to (height + top_crop, width).
     """
 
     def __init__(self, size: Sequence[int] = (224, 480), top_crop: int = 46) -> None:
@@ -48,16 +48,15 @@ class CVTIOResizeCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CVTIOStrongAugment(BaseTransform):
-    """Photometric augmentation, drawn for each camera: dropped pixels, sharpening, brightness and hue.
+    """Photometric augmentation, sampled per camera: pixel dropout, sharpening, brightness and hue.
 
-    Required and changed: ``imgs``. Random numbers come from numpy's global generator, which is seeded for each sample
-    of training.
+    Required and modified key: ``imgs``. Uses numpy's global generator, which is seeded for each training sample.
 
     Args:
-        drop: most pixels to black, as a share.
-        sharpen: largest weight of the sharpened image.
+        drop: maximum fraction of pixels set to black.
+        sharpen: maximum weight of the sharpened image.
         brightness: range added to the value channel (0…255).
-        hue: range added to the hue, on OpenCV's scale (0…179).
+        hue: range added to the hue on OpenCV's scale (0…179).
 
     Source: the ``strong`` setting of the public Cross-View Transformer code.
     """
@@ -93,7 +92,7 @@ def sharpen(img: np.ndarray, weight: float) -> np.ndarray:
 
 
 def shift_hsv(img: np.ndarray, hue: int, value: float) -> np.ndarray:
-    """Turns the hue (OpenCV's 0…179, cyclic) and adds to the value (0…255, clipped); (H, W, 3) uint8 RGB."""
+    """Shifts hue (OpenCV's 0…179, cyclic) and value (0…255, clipped) of an image (H, W, 3) uint8 RGB."""
     h, s, v = cv2.split(cv2.cvtColor(img, cv2.COLOR_RGB2HSV))
     h = ((h.astype(np.int16) + hue) % 180).astype(np.uint8)
     v = np.clip(np.round(v + value), 0, 255).astype(np.uint8)
@@ -102,15 +101,15 @@ def shift_hsv(img: np.ndarray, hue: int, value: float) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class CVTIOGeometricAugment(BaseTransform):
-    """A random image affine for each camera, with a symmetric border.
+    """Random affine transform, sampled per camera, with reflected borders.
 
-    Required and changed: ``imgs``, ``intrinsics``.
+    Required and modified keys: ``imgs``, ``intrinsics``.
 
     Args:
-        degrees: largest rotation either way.
-        shift: largest shift either way, as a share of width and height.
-        scale: range of the scale.
-        intrinsics_follow: whether the intrinsics follow the image. The original code leaves them as they are.
+        degrees: maximum rotation in either direction.
+        shift: maximum shift in either direction, as a fraction of width and height.
+        scale: range of the scale factor.
+        intrinsics_follow: whether to update the intrinsics. The original code does not.
 
     Source: the ``geometric`` setting of the public Cross-View Transformer code.
     """
@@ -139,7 +138,7 @@ class CVTIOGeometricAugment(BaseTransform):
         return results
 
     def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Random affine (3, 3) of pixels about the image's middle."""
+        """Samples an affine pixel transform (3, 3) about the image centre."""
         height, width = shape[:2]
         middle = ((width - 1) / 2, (height - 1) / 2)
         angle = np.random.uniform(-self.degrees, self.degrees)

@@ -10,33 +10,32 @@ from ..geometry import BEVGrid
 from ..labels.groups import LabelGroup
 from .iou import confusion_counts
 
-#: Metres from the ego, the near end in a band and the far end in the next.
+#: Distance bands in metres, half-open: [near, far).
 BANDS = ((0, 20), (20, 35), (35, 50))
 VISIBILITIES = (1, 2, 3, 4)
 
 
 def cell_distances(grid: BEVGrid) -> np.ndarray:
-    """Distance in metres of each cell's centre from the ego on the ground, (h, w)."""
+    """Distance in metres from the ego to each cell, (h, w)."""
     rows, columns = np.indices(grid.size)
     pixels = np.stack([columns, rows, np.ones(grid.size)], -1)
     return np.linalg.norm((pixels @ grid.ego_from_pixels.T)[..., :2], axis=-1)
 
 
 class Breakdown:
-    """Sums true positives, false positives and false negatives of a label group over frames.
+    """Accumulates true positives, false positives and false negatives of a label group over frames.
 
-    By distance: the cells of a band, those of too low visibility left out as in the headline metric. Bands that hold no
-    cell of the grid are left out; cells beyond the last band are in none.
+    By distance: over the cells of each band, ignoring low visibility as the main metric does. Bands without a cell are
+    omitted, and cells beyond the last band are ignored.
 
-    By visibility token v: a false positive has no visibility, so only recall, TP / (TP + FN) over cells of vehicles of
-    token v, is the token's own. IoU at v is that of a task in which vehicles of all other tokens are left out, neither
-    background nor vehicle: TP_v / (TP_v + FN_v + *all* FP). The few cells of a token are thus held against every false
-    positive there is: compare these IoUs between models, not with each other.
+    By visibility token v: recall is TP / (TP + FN) over the cells of vehicles of token v. A false positive has no
+    visibility, so IoU at v ignores vehicles of all other tokens and counts every false positive:
+    TP_v / (TP_v + FN_v + *all* FP). Compare these IoUs between models, not with each other.
 
     Args:
-        grid: of the predictions.
+        grid: grid of the predictions.
         group: the label group.
-        threshold: of the probability.
+        threshold: probability from which a cell is predicted.
     """
 
     def __init__(self, grid: BEVGrid, group: LabelGroup, threshold: float) -> None:
@@ -50,12 +49,12 @@ class Breakdown:
         self._threshold = torch.tensor([threshold])
 
     def add(self, score: Tensor, classes: Tensor, visibility: Tensor) -> None:
-        """Counts a frame.
+        """Adds a frame.
 
         Args:
             score: (h, w) probabilities.
-            classes: (12, h, w) of the label.
-            visibility: (h, w) tokens of the label, 255 where there is no vehicle.
+            classes: (12, h, w), see ``BEVLabel``.
+            visibility: (h, w), see ``BEVLabel``.
         """
         target, keep = self.group.target(classes), self.group.keep(visibility)
         self.overall += self._count(score, target, keep)

@@ -1,4 +1,4 @@
-"""The best that can be had without looking: one map for all frames."""
+"""IoU of the best input-independent map."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 
 
 def best_constant_iou(positives: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray]:
-    """The constant prediction of highest IoU over a split, and that IoU.
+    """Finds the constant prediction with the highest IoU over a split.
 
-    With cells S predicted in every frame, TP is the positives in S, FP the other kept pixels in S, and FN the positives
-    outside, so IoU = ΣP / (ΣN + all P − ΣP) over S. A cell's gain grows with P / N, so the best S takes the cells above
-    some share, and all shares are tried.
+    If the cells S are predicted in every frame, IoU = Σ_S P / (Σ_S N + Σ P − Σ_S P). The best S consists of the cells
+    whose ratio P / N exceeds some threshold, so trying all thresholds finds it.
 
     Args:
-        positives: P (h, w), frames in which the cell is positive and counts.
-        kept: N (h, w), frames in which the cell counts.
+        positives: P (h, w), number of frames in which the cell counts and is positive.
+        kept: N (h, w), number of frames in which the cell counts.
 
     Returns:
-        IoU in [0, 1], and S (h, w) bool. It knows the split's own labels, so it is an upper bound for any map.
+        IoU in [0, 1], and S (h, w) bool. As S is chosen with the labels of the split, this is an upper bound for
+        input-independent predictions.
     """
     share = np.divide(positives, kept, out=np.zeros(positives.shape), where=kept > 0)
     order = np.argsort(-share, axis=None, kind='stable')

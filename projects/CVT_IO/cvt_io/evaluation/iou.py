@@ -1,4 +1,4 @@
-"""Counts behind intersection over union."""
+"""Confusion counts and intersection over union."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def confusion_counts(scores: Tensor, target: Tensor, keep: Tensor, thresholds: Tensor) -> Tensor:
-    """True positives, false positives and false negatives.
+    """Counts true positives, false positives and false negatives.
 
     Args:
-        scores: (h, w) probabilities; a pixel is predicted where its score is at least the threshold.
+        scores: (h, w) probabilities; a pixel is predicted positive if its score is at least the threshold.
         target: (h, w) bool.
         keep: (h, w) bool, pixels that count.
         thresholds: (t,).

@@ -20,13 +20,13 @@ from .iou import confusion_counts, iou
 class CVTIOIoUMetric(BaseMetric):
     """IoU of each label group from the sums of TP, FP and FN over the whole split.
 
-    Reports ``<group>/IoU@0.50`` (the headline: pixels below the group's visibility are left out) and
-    ``<group>/IoU@0.50_all_pixels`` (all pixels) for each threshold.
+    Reports ``<group>/IoU@0.50`` (ignoring pixels below the group's minimum visibility) and
+    ``<group>/IoU@0.50_all_pixels`` for each threshold.
 
     Args:
         label_groups: see :func:`build_label_groups`; in the order of the predicted maps.
-        thresholds: of the predicted probability.
-        **kwargs: of mmengine's ``BaseMetric``.
+        thresholds: probability thresholds.
+        **kwargs: passed to mmengine's ``BaseMetric``.
 
     Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4 and public code.
     """
@@ -39,24 +39,24 @@ class CVTIOIoUMetric(BaseMetric):
         self.thresholds = tuple(thresholds)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Counts each sample: ``pred_bev.scores`` (groups, h, w) against ``gt_bev``; ``sample_token`` names it."""
+        """Compares ``pred_bev.scores`` (groups, h, w) of each sample with its ``gt_bev``."""
         for sample in data_samples:
             counts = self._count(sample['pred_bev']['scores'], sample['gt_bev'])
             self.results.append((sample['sample_token'], counts))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """IoU over the frames of all processes, each frame counted once.
+        """Computes IoU over the frames of all processes, counting each frame once.
 
-        mmengine's own way cuts a list to ``size``, which is right for one order of the frames only, and passes it on in
-        files of a folder that all machines must share.
+        mmengine's implementation truncates the gathered list to ``size``, which requires one particular sampler order,
+        and may gather through files in a shared folder.
 
         Args:
-            size: frames of the split.
+            size: number of frames in the split.
 
         Raises:
-            DataError: another number of frames was counted; on all processes.
+            DataError: the number of frames differs from ``size``; raised on all processes.
         """
-        # A sampler that gives each process the same number of frames repeats some.
+        # Samplers repeat frames to give each process the same number, so duplicates are removed by token.
         frames = {token: counts for part in all_gather_object(self.results) for token, counts in part}
         self.results.clear()
         if len(frames) != size:
@@ -67,7 +67,7 @@ class CVTIOIoUMetric(BaseMetric):
         return {f'{self.prefix}/{name}' if self.prefix else name: value for name, value in metrics.items()}
 
     def _count(self, scores: Tensor, gt_bev: dict) -> Tensor:
-        """(groups, 2, thresholds, 3) int64: with the visibility mask, and over all pixels."""
+        """Counts (groups, 2, thresholds, 3) int64, with the visibility mask and over all pixels."""
         thresholds = torch.tensor(self.thresholds)
         counts = []
         for group, score in zip(self.groups, scores, strict=True):
@@ -77,7 +77,7 @@ class CVTIOIoUMetric(BaseMetric):
         return torch.stack(counts).view(len(self.groups), 2, len(self.thresholds), 3).cpu()
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
-        """Args: results, one tensor of counts a frame. Returns: IoU by name, in [0, 1]."""
+        """Args: results, one tensor of counts per frame. Returns: IoU by name, in [0, 1]."""
         scores = iou(torch.stack(results).sum(0))
         return {
             f'{group.name}/IoU@{threshold:.2f}{suffix}': scores[g, m, t].item()

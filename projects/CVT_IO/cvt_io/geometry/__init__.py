@@ -1,4 +1,4 @@
-"""Coordinate frames: BEV grid, rigid poses and pinhole cameras. Pure numpy, imports nothing above it."""
+"""Coordinate frames: BEV grid, rigid poses and pinhole cameras. Pure numpy."""
 
 from .bev_grid import BEVGrid
 from .pinhole import is_pinhole, project, resize_crop_intrinsics

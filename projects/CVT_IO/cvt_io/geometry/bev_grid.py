@@ -1,4 +1,4 @@
-"""The BEV grid and its one view matrix."""
+"""The BEV grid and its view matrix."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 class BEVGrid:
     """A raster of ``size`` cells over ``metres`` around the ego vehicle.
 
-    Row 0 is ahead of the ego (+x) and column 0 to its left (+y); the ego stands at the grid's middle, shifted
-    backwards by ``offset`` (a share of the height).
+    Row 0 is ahead of the ego (+x), column 0 to its left (+y). The ego is at the centre, moved down the rows by
+    ``offset``.
 
     Attributes:
         size: cells (height, width).
         metres: extent (height along ego x, width along ego y) in metres.
-        offset: shift of the ego position along the rows, as a share of the height.
+        offset: shift of the ego along the rows, as a fraction of the height.
 
     Raises:
-        ValueError: a size or an extent is not positive, or a value no finite number.
+        ValueError: a size or an extent is not positive, or a value is not a finite number.
 
     Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 3 (BEV grid of 100 m × 100 m).
 
@@ -73,7 +73,7 @@ class BEVGrid:
         """Builds a grid from ``dict(size=…, metres=…, offset=…)``.
 
         Raises:
-            ValueError: a key is unknown or a value is not a grid's.
+            ValueError: a key is unknown or a value is invalid.
         """
         unknown = set(grid) - {'size', 'metres', 'offset'}
         if unknown:

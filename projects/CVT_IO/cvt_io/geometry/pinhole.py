@@ -1,10 +1,10 @@
-"""Pinhole cameras: projection, and intrinsics that follow an image's resize and crop."""
+"""Pinhole cameras: projection, and intrinsics after a resize and crop."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Focal lengths in image sizes: angles of view from 168° down to half a degree. nuScenes has 0.5 to 0.8 of the width.
+# Focal length / image size: fields of view from 168° down to half a degree. nuScenes has 0.5 to 0.8 of the width.
 _SHORTEST, _LONGEST = 0.05, 100.0
 
 
@@ -17,7 +17,7 @@ def project(points: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray
         cam_from_ego: (4, 4).
 
     Returns:
-        Pixels (…, 2) as (x, y), and depths (…,) in metres; pixels of points with depth ≤ 0 mean nothing.
+        Pixels (…, 2) as (x, y), and depths (…,) in metres. Pixels are meaningless where the depth is ≤ 0.
     """
     in_cam = points @ cam_from_ego[:3, :3].T + cam_from_ego[:3, 3]
     homogeneous = in_cam @ intrinsics.T
@@ -30,12 +30,12 @@ def project(points: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray
 def resize_crop_intrinsics(
     intrinsics: np.ndarray, scale: tuple[float, float], top_left: tuple[float, float]
 ) -> np.ndarray:
-    """Intrinsics (…, 3, 3) of the image after a resize and then a crop.
+    """Intrinsics (…, 3, 3) after a resize followed by a crop.
 
     Args:
-        intrinsics: (…, 3, 3) of the image before.
-        scale: factors (x, y) of the resize.
-        top_left: pixel (x, y) of the resized image that becomes the crop's origin.
+        intrinsics: (…, 3, 3) of the original image.
+        scale: resize factors (x, y).
+        top_left: origin (x, y) of the crop in the resized image.
     """
     result = np.array(intrinsics, dtype=np.float64)
     result[..., 0, :] *= scale[0]
@@ -46,15 +46,15 @@ def resize_crop_intrinsics(
 
 
 def is_pinhole(intrinsics: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
-    """Whether each of the matrices can be the intrinsics of a camera.
+    """Whether each matrix is plausible as the intrinsics of a camera.
 
-    They are finite and upper triangular over the row 0 0 1, focal lengths are positive and the skew is smaller than
-    these. Of an image of a given size, the principal point lies inside it or within half a size of its borders, and the
-    focal lengths are from 0.05 to 100 sizes: those of a camera in other units, or of a much larger image, are not.
+    It must be finite and upper triangular with last row (0, 0, 1), with positive focal lengths and a smaller skew. If
+    the image size is given, the principal point must lie within half an image of the borders, and the focal lengths
+    between 0.05 and 100 image sizes. This rejects intrinsics in other units or of a much larger image.
 
     Args:
         intrinsics: (…, 3, 3).
-        size: (…, 2), width and height in pixels; None for any.
+        size: (…, 2), width and height in pixels, or None if unknown.
 
     Returns:
         bool (…).

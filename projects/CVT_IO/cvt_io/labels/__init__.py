@@ -1,4 +1,1 @@
-"""What a labelled key frame is, and its files: classes, label groups, info files, PNG labels.
-
-:mod:`nuscenes` makes them from nuScenes' tables and map.
-"""
+"""Classes, label groups, info files and PNG labels. :mod:`nuscenes` converts the nuScenes data set into them."""

@@ -1,4 +1,4 @@
-"""The twelve classes of a BEV label and which nuScenes category belongs to which."""
+"""The twelve classes of a BEV label, and their nuScenes categories."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def class_of(category: str) -> int | None:
 
 
 def is_vehicle(category: str) -> bool:
-    """Whether the category has the word ``vehicle``; emergency vehicles do, though they are in no class."""
+    """Whether the category contains the word ``vehicle``. Emergency vehicles do, although no class contains them."""
     return 'vehicle' in category.split('.')

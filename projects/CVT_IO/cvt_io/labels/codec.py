@@ -1,9 +1,9 @@
-"""A BEV label as one small PNG file.
+"""BEV labels as PNG files.
 
 The image is 16-bit grayscale, (2h, w). Its upper half holds the class bits (bit i = class i), its lower half the
 vehicle instances (0 = no vehicle, k = entry k − 1 of the vehicle table). The text chunk ``cvt_io`` holds JSON:
-format version, grid, digest of what the label was made from, and the vehicle table of [centre column, centre row,
-visibility token], centres un-rounded. Visibility and centre maps follow from these exactly.
+format version, grid, digest of the source data, and the vehicle table of [centre column, centre row, visibility
+token] with unrounded centres. Visibility and centre maps are computed from these.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from .classes import CLASSES
 
 FORMAT_VERSION = 1
 NO_VEHICLE = 255
-#: Tokens of how much of a vehicle is seen; at most 40 %, 60 %, 80 %, all.
+#: Visibility tokens: at most 40, 60, 80 or 100 % of the vehicle is visible.
 VISIBILITIES = (1, 2, 3, 4)
 _CHUNK = 'cvt_io'
 
 
 @dataclass(frozen=True)
 class StoredLabel:
-    """What a label file holds.
+    """Content of a label file.
 
     Attributes:
         class_bits: (h, w) uint16, bit i = class i.
         instances: (h, w) uint16, 0 = no vehicle, k = ``vehicles[k - 1]``.
-        vehicles: (centre column, centre row, visibility token 1–4) of each vehicle that has a cell.
-        grid: the label's grid.
-        source: digest of everything the label was made from.
+        vehicles: (centre column, centre row, visibility token 1–4) of each vehicle that covers a cell.
+        grid: grid of the label.
+        source: digest of the source data.
     """
 
     class_bits: np.ndarray
@@ -53,9 +53,9 @@ class BEVLabel:
 
     Attributes:
         classes: (12, h, w) uint8 in {0, 1}, in the order of ``CLASSES``.
-        visibility: (h, w) uint8, the vehicle's visibility token 1–4, 255 where there is no vehicle.
+        visibility: (h, w) uint8, visibility token 1–4 of the vehicle, 255 where there is none.
         center: (h, w) float32 in [0, 1], exp(−‖p − c‖²) for cell p of a vehicle with centre c, 0 elsewhere.
-        grid: the label's grid.
+        grid: grid of the label.
     """
 
     classes: np.ndarray
@@ -65,7 +65,7 @@ class BEVLabel:
 
 
 def encode_label(label: StoredLabel) -> bytes:
-    """PNG file of a label; equal labels give equal bytes."""
+    """Encodes a label as a PNG file. Equal labels give equal bytes."""
     text = {'format': FORMAT_VERSION, 'grid': label.grid.to_dict(), 'source': label.source, 'vehicles': label.vehicles}
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text(_CHUNK, json.dumps(text, separators=(',', ':')), zip=True)
@@ -76,24 +76,24 @@ def encode_label(label: StoredLabel) -> bytes:
 
 
 def decode_label(data: bytes, grid: BEVGrid | None = None, where: str | Path = 'label') -> BEVLabel:
-    """Label of a PNG file made by :func:`encode_label`.
+    """Decodes a PNG file made by :func:`encode_label`.
 
     Args:
-        data: the file's content.
-        grid: the grid the label must have; any when None.
-        where: the file's name for error messages.
+        data: content of the file.
+        grid: expected grid; None accepts any.
+        where: file name for error messages.
 
     Raises:
-        DataError: it is no whole label file, or one of another grid.
+        DataError: the data is not a complete label file, or its grid is not the expected one.
     """
     return expand(decode_stored(data, grid, where))
 
 
 def read_label(path: str | Path, grid: BEVGrid | None = None) -> BEVLabel:
-    """:func:`decode_label` of a file.
+    """Reads and decodes a label file, see :func:`decode_label`.
 
     Raises:
-        DataError: as there, or the file cannot be read.
+        DataError: the file cannot be read or decoded.
     """
     try:
         data = Path(path).read_bytes()
@@ -103,7 +103,7 @@ def read_label(path: str | Path, grid: BEVGrid | None = None) -> BEVLabel:
 
 
 def expand(label: StoredLabel) -> BEVLabel:
-    """Class planes, visibility and centre maps of a stored label."""
+    """Computes class planes, visibility and centre maps of a stored label."""
     bits = np.arange(len(CLASSES), dtype=np.uint16)[:, None, None]
     classes = ((label.class_bits >> bits) & 1).astype(np.uint8)
     visibility = np.full(label.grid.size, NO_VEHICLE, np.uint8)
@@ -117,14 +117,14 @@ def expand(label: StoredLabel) -> BEVLabel:
 
 
 def decode_stored(data: bytes, grid: BEVGrid | None = None, where: str | Path = 'label') -> StoredLabel:
-    """Like :func:`decode_label`, without deriving the maps."""
+    """Like :func:`decode_label`, without computing the maps."""
     image = _open_png(data, where)
     text = image.info.get(_CHUNK)
     if not isinstance(text, str):
         raise DataError(f'{where}: expected a PNG with the text chunk {_CHUNK!r}, found {sorted(image.info)}')
     label_grid, source, vehicles = _read_text(text, where)
     if grid is not None and label_grid != grid:
-        raise DataError(f'{where}: label has another grid: expected {grid}, found {label_grid}')
+        raise DataError(f'{where}: expected a label on the grid {grid}, found {label_grid}')
     height, width = label_grid.size
     if image.size != (width, 2 * height):
         raise DataError(f'{where}: expected a PNG of {2 * height}×{width} cells, found {image.height}×{image.width}')
@@ -141,15 +141,15 @@ def _open_png(data: bytes, where: str | Path) -> Image.Image:
     if not data.startswith(b'\x89PNG\r\n\x1a\n'):
         raise DataError(f'{where}: expected a PNG file, found {len(data)} bytes that start with {data[:8]!r}')
     try:
-        # Loading an image leaves the checksums of its data alone; only verify() looks at them.
+        # Only verify() compares the checksums of the pixel data.
         Image.open(BytesIO(data), formats=['PNG']).verify()
         return Image.open(BytesIO(data), formats=['PNG'])
-    except Exception as error:  # Pillow documents no list of what a broken file raises
+    except Exception as error:  # Pillow does not document what a broken file raises
         raise DataError(f'{where}: truncated or damaged PNG file: {error}') from error
 
 
 def _load(image: Image.Image, where: str | Path) -> np.ndarray:
-    """Pixels of an image whose size is as expected: before, they could be any amount of memory."""
+    """Decodes the pixels. Check the size first, as it bounds the memory."""
     try:
         planes = np.asarray(image)
     except Exception as error:  # as above
@@ -168,7 +168,7 @@ def _read_text(text: str, where: str | Path) -> tuple[BEVGrid, str, list[tuple[f
         vehicles = [(float(x), float(y), int(visibility)) for x, y, visibility in content['vehicles']]
         for vehicle in vehicles:
             if not np.isfinite(vehicle).all() or vehicle[2] not in VISIBILITIES:
-                raise DataError(f'{where}: expected vehicles of a finite centre and visibility 1–4, found {vehicle}')
+                raise DataError(f'{where}: expected a finite vehicle centre and visibility 1–4, found {vehicle}')
         return BEVGrid.from_dict(content['grid']), str(content['source']), vehicles
     except DataError:
         raise

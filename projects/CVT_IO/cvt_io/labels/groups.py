@@ -1,4 +1,4 @@
-"""Label groups: which of the twelve classes make up one segmentation output, and which pixels count."""
+"""Label groups: the classes that make up one segmentation output, and the pixels that count."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class LabelGroup:
     """One segmentation output.
 
     Attributes:
-        name: short name, for losses and metrics.
+        name: prefix of its losses and metrics.
         classes: indices into the twelve classes; a pixel is positive where any of them is.
-        min_visibility: pixels whose vehicle has a lower visibility token are left out of the loss and the headline
-            metric; 0 keeps all.
+        min_visibility: pixels of vehicles with a lower visibility token are ignored in the loss and the main metric;
+            0 keeps all.
     """
 
     name: str
@@ -35,7 +35,7 @@ class LabelGroup:
 
 
 def build_label_groups(config: Mapping[str, Mapping]) -> tuple[LabelGroup, ...]:
-    """Reads a config's ``label_groups``: ``{name: dict(classes=[class names], min_visibility=0)}``, in output order.
+    """Builds the groups of a config: ``{name: dict(classes=[class names], min_visibility=0)}``, in output order.
 
     Raises:
         ValueError: there is no group, or a class or key is unknown.

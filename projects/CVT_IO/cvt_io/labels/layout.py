@@ -1,7 +1,7 @@
-"""Where infos and labels lie.
+"""Paths of info files and labels.
 
 ``<out_dir>/<extra_tag>_infos_<split>.json``, ``<out_dir>/<extra_tag>_labels/<grid name>/<scene>/<sample token>.png``
-and, written once all labels of a grid are, ``<out_dir>/<extra_tag>_labels/<grid name>/grid.json``.
+and ``<out_dir>/<extra_tag>_labels/<grid name>/grid.json``, which is written after all labels of the grid.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ GRID_FILE = 'grid.json'
 
 
 def infos_path(out_dir: str | Path, extra_tag: str, split: str) -> Path:
-    """File of the infos of a split (train, val or test)."""
+    """Info file of a split (train, val or test)."""
     return Path(out_dir) / f'{extra_tag}_infos_{split}.json'
 
 
 def labels_root(out_dir: str | Path, extra_tag: str) -> Path:
-    """Folder of the label folders of all grids."""
+    """Parent of the label folders of all grids."""
     return Path(out_dir) / f'{extra_tag}_labels'
 
 
 def label_dir(out_dir: str | Path, extra_tag: str, grid: BEVGrid) -> Path:
-    """Label folder of one grid; an info's ``label`` is relative to it."""
+    """Label folder of a grid; ``label`` in the infos is relative to it."""
     return labels_root(out_dir, extra_tag) / grid.name
 
 
 def grid_json(grid: BEVGrid) -> str:
-    """Content of a label folder's ``grid.json``."""
+    """Content of ``grid.json`` for a grid."""
     return json.dumps({'format': FORMAT_VERSION, 'grid': grid.to_dict()}, indent=2) + '\n'
 
 
@@ -41,8 +41,8 @@ def check_label_grid(root: str | Path, grid: BEVGrid) -> Path:
     """Label folder of a grid below a :func:`labels_root`.
 
     Raises:
-        DataError: the labels of this grid are missing, unfinished or of another format; names the grids there are
-            and the command that makes the missing one.
+        DataError: the labels of this grid are missing, incomplete or of another format. Lists the grids found and the
+            command that makes the missing one.
     """
     root = Path(root)
     folder = root / grid.name
@@ -60,7 +60,7 @@ def check_label_grid(root: str | Path, grid: BEVGrid) -> Path:
 
 
 def grid_arguments(grid: BEVGrid) -> str:
-    """Arguments of ``tools/create_data.py`` for a grid."""
+    """Arguments of ``tools/create_data.py`` that select a grid."""
     offset = f' --bev-offset {grid.offset:g}' if grid.offset else ''
     return '--bev-size {} {} --bev-metres {:g} {:g}'.format(*grid.size, *grid.metres) + offset
 
@@ -72,5 +72,5 @@ def _advice(root: Path, grid: BEVGrid) -> str:
         arguments += f' --extra-tag {tag}'
     return (
         f'make them with: python tools/create_data.py nuscenes --root-path {root.parent} --version VERSION {arguments}'
-        ' (VERSION as the infos have it)'
+        ' (VERSION as in the info file)'
     )
