@@ -104,7 +104,7 @@ def test_label_file_of_another_grid(toy_root, tmp_path):
     shutil.copytree(toy_root, root)
     for path in (root / 'cvt_io_labels/48x48_48x48m').rglob('*.png'):
         shutil.copy(path, root / 'cvt_io_labels/200x200_100x100m' / path.parent.name)
-    with pytest.raises(DataError, match='another grid'):
+    with pytest.raises(DataError, match='expected a label on the grid'):
         build(root)[0]
 
 
