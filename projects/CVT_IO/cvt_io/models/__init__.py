@@ -1,4 +1,4 @@
-"""The network: backbone → neck → BEV decoder → head."""
+"""Backbone → neck → BEV decoder → head."""
 
 from .backbone import CVTIOEfficientNet
 from .bev_decoder import CVTIOBEVDecoder

@@ -1,10 +1,10 @@
-"""What the attention of a model looks at: from latents or BEV cells to image patches, from BEV cells to latents.
+"""Attention maps of a model: from latents or BEV cells to image patches, and from BEV cells to latents.
 
-The forward pass never makes the weights, so they are computed here, from the same submodules and the same inputs. What
-the maps mean, and what they leave out, is said in docs/attention.md.
+The fused forward pass does not materialise attention weights, so they are recomputed here from the same submodules and
+inputs. docs/attention.md explains how to read the maps and what they leave out.
 
-Shapes: b batch, n cameras, m heads, (h, w) feature map of a scale, P BEV cells of the coarse grid. Readers are what
-attends to the images: g grids of Q positions, each of which sees k cameras.
+Shapes: b batch, n cameras, m heads, (h, w) feature map of a scale, P BEV cells of the coarse grid. Readers are the
+queries that attend to the images: g grids of Q positions, each of which sees k cameras.
 
 | neck   | readers                | g | Q   | k |
 |--------|------------------------|---|-----|---|
@@ -30,15 +30,15 @@ from .neck.decode import Decode
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Attention weights of one batch; all are ≥ 0, and what a reader or a BEV cell spends sums to 1.
+    """Attention weights of one batch. They are non-negative and sum to 1 for each reader and BEV cell.
 
     Attributes:
-        reads: for each scale, in the order of reading, (b, g, m, Q, k, h, w); sums to 1 over k, h and w.
-        decode: (b, m, P, n, N·N), which latents a BEV cell reads as seen from each camera; sums to 1 over the last two
-            axes. None where the BEV cells read the images themselves (``cvt``).
+        reads: (b, g, m, Q, k, h, w) for each scale, in the order in which the neck uses them; sums to 1 over k, h, w.
+        decode: (b, m, P, n, N·N), from BEV cells, as seen from each camera, to latents; sums to 1 over the last two
+            axes. None if the BEV cells attend to the images directly (``cvt``).
         reader_size: (rows, columns) of the Q readers.
         bev_size: (rows, columns) of the P BEV cells.
-        logits: (b, outputs, height, width), what the model predicts meanwhile.
+        logits: (b, outputs, height, width), the model's output.
     """
 
     reads: tuple[Tensor, ...]
@@ -49,16 +49,16 @@ class AttentionMaps:
 
     @property
     def decode_by_reader(self) -> Tensor | None:
-        """``decode`` without what is the same latent seen from several cameras: (b, m, P, g, Q)."""
+        """``decode`` summed over the cameras that share a latent: (b, m, P, g, Q)."""
         if self.decode is None or self.reads[0].shape[1] > 1:
             return self.decode
         return self.decode.sum(3, keepdim=True)
 
     def latents_of_cells(self, head: int | None = None) -> Tensor | None:
-        """How much each BEV cell reads of each reader: (b, P, g, Q), summing to 1 over g and Q; None for ``cvt``.
+        """From BEV cells to latents: (b, P, g, Q), summing to 1 over g and Q; None for ``cvt``.
 
         Args:
-            head: one of decode's heads, or None for their mean.
+            head: index of a decode head, or None for the mean.
         """
         weights = self.decode_by_reader
         return None if weights is None else one_or_mean(weights, 1, head)
@@ -67,9 +67,9 @@ class AttentionMaps:
         """From BEV cells through the latents to image patches: (b, P, n, h, w), summing to 1 over n, h and w.
 
         Args:
-            scale: which of the scales.
-            head: one of the heads that read the images, or None for their mean.
-            decode_head: one of decode's heads, or None for their mean.
+            scale: index of the scale.
+            head: index of a head that attends to the images, or None for the mean.
+            decode_head: index of a decode head, or None for the mean.
         """
         reads, latents = one_or_mean(self.reads[scale], 2, head), self.latents_of_cells(decode_head)
         if latents is None:
@@ -79,21 +79,21 @@ class AttentionMaps:
 
 @torch.no_grad()
 def attention_maps(model: CVTIOSegmentor, imgs: Tensor, intrinsics: Tensor, cam_from_ego: Tensor) -> AttentionMaps:
-    """Runs a model and computes the attention weights on the way.
+    """Runs a model and computes its attention weights.
 
-    Memory: the weights of the finest scale of ``cvt`` at 224×480 take 400 MB a sample.
+    The finest scale of ``cvt`` at 224×480 takes 400 MB per sample.
 
     Args:
-        model: of this project, in evaluation mode.
-        imgs: (b, n, 3, H, W), normalised; these three are the arguments of ``model.bev_logits``.
+        model: a model in evaluation mode.
+        imgs: (b, n, 3, H, W), normalised; this and the following are the arguments of ``model.bev_logits``.
         intrinsics: (b, n, 3, 3).
         cam_from_ego: (b, n, 4, 4).
 
     Raises:
-        ValueError: the model is in training mode, whose batch statistics are not what it predicts with.
+        ValueError: the model is in training mode, where BatchNorm uses other statistics than in prediction.
     """
     if model.training:
-        raise ValueError('attention_maps: expected a model in evaluation mode, call model.eval() before')
+        raise ValueError('attention_maps: expected a model in evaluation mode, call model.eval() first')
     views = [module for module in model.neck.modules() if isinstance(module, CrossView)]
     decoders = [module for module in model.neck.modules() if isinstance(module, Decode)]
     blocks = [view.cross_attend for view in views] + [decoder.cross_attend for decoder in decoders]
@@ -116,11 +116,11 @@ def attention_maps(model: CVTIOSegmentor, imgs: Tensor, intrinsics: Tensor, cam_
 
 
 def attention_weights(block: CrossAttention, query: Tensor, key: Tensor) -> Tensor:
-    """The weights with which a block mixes its values.
+    """Attention weights of a block.
 
     Args:
         block: the attention block.
-        query: (b, n or 1, d, H, W), as the block is given it.
+        query: (b, n or 1, d, H, W), as passed to the block.
         key: (b, n or 1, d, h, w).
 
     Returns:
@@ -140,7 +140,7 @@ def one_or_mean(weights: Tensor, dim: int, index: int | None) -> Tensor:
 
 @contextmanager
 def _recorded(blocks: Sequence[CrossAttention]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
-    """While it lasts, queries and keys of the blocks' calls come into the dictionary."""
+    """Records queries and keys of the blocks' calls in the yielded dictionary."""
     calls: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def record(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:

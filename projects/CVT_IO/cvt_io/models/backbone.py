@@ -1,4 +1,4 @@
-"""Truncated EfficientNet with taps after chosen blocks."""
+"""Truncated EfficientNet that returns the outputs of selected blocks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ARCHITECTURES = tuple(name for name in EfficientNet.arch_settings if name.starts
 
 
 class ChannelsLastMean(nn.Module):
-    """Mean of each channel; its gradient in training is in the channels-last layout too, and no more than a view."""
+    """Global average pooling whose gradient in training is a view in channels-last layout."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (b, C, h, w). Returns: (b, C, 1, 1)."""
@@ -37,21 +37,21 @@ class ChannelsLastMean(nn.Module):
 
 @MODELS.register_module()
 class CVTIOEfficientNet(EfficientNet):
-    """mmdet's EfficientNet, cut after a block, as the Cross-View Transformer uses it.
+    """mmdet's EfficientNet, truncated after a block as in the Cross-View Transformer.
 
-    Parameter names are mmdet's, so OpenMMLab's published checkpoints load by their own keys.
+    Parameter names are mmdet's, so OpenMMLab's published checkpoints load directly.
 
     Args:
-        arch: ``b0`` … ``b8`` of :data:`ARCHITECTURES`.
-        out_blocks: MBConv blocks, counted from 0 over the whole net, whose outputs are returned; the net ends after the
-            last of them.
-        padding: ``static``, worked out once for the architecture's nominal input (380 pixels for ``b4``) as in the
-            original checkpoints, or ``dynamic``, for the input at hand.
-        drop_connect_rate: block i of k is dropped with probability rate·i/k in training.
-        bn_momentum: share of a training step's statistics in the running ones.
-        with_cp: recompute the blocks' activations in the backward pass to save memory.
-        init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)``, or any of mmengine's; ``None`` is mmdet's random
-            initialisation.
+        arch: ``b0`` … ``b8``.
+        out_blocks: MBConv blocks, counted from 0 over the whole network, whose outputs are returned. The network is
+            truncated after the last of them.
+        padding: ``static``, computed once for the architecture's nominal input (380 pixels for ``b4``) as in the
+            original checkpoints, or ``dynamic``, computed for each input.
+        drop_connect_rate: in training, block i of k is dropped with probability rate·i/k.
+        bn_momentum: weight of a training step's statistics in the running statistics.
+        with_cp: whether to recompute the blocks' activations in the backward pass to save memory.
+        init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)``, or any of mmengine's; ``None`` selects mmdet's
+            random initialisation.
 
     Source: Tan & Le, EfficientNet, ICML 2019; Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4.
     """
@@ -73,7 +73,7 @@ class CVTIOEfficientNet(EfficientNet):
         if padding not in ('static', 'dynamic'):
             raise ValueError(f"backbone.padding: expected 'static' or 'dynamic', got {padding!r}")
         if not out_blocks or min(out_blocks) < 0:
-            raise ValueError(f'backbone.out_blocks: expected numbers of blocks, got {tuple(out_blocks)}')
+            raise ValueError(f'backbone.out_blocks: expected indices of blocks, got {tuple(out_blocks)}')
         super().__init__(
             arch,
             out_indices=(len(self.layer_settings[arch[:1]]) - 2,),
@@ -98,7 +98,7 @@ class CVTIOEfficientNet(EfficientNet):
         return cast(list[nn.Sequential], [*self.layers[1:]])
 
     def _set_drop_connect(self, rate: float) -> None:
-        blocks = self.blocks()  # all of the architecture's, as the rate counts them
+        blocks = self.blocks()  # before truncation: the rate refers to all blocks of the architecture
         for i, block in enumerate(blocks[1:], start=1):
             block.drop_path = DropPath(rate * i / len(blocks)) if rate else nn.Identity()
 
@@ -127,17 +127,17 @@ class CVTIOEfficientNet(EfficientNet):
                 module.__class__ = ConvNormSwish
 
     def init_weights(self) -> None:
-        """Random or pre-trained initialisation, by ``init_cfg``.
+        """Initialises the weights according to ``init_cfg``.
 
         Raises:
-            PretrainedError: the pre-trained weights cannot be had or are not this architecture's.
+            PretrainedError: the pre-trained weights cannot be loaded or do not fit the architecture.
         """
         if not isinstance(self.init_cfg, dict) or self.init_cfg['type'] != 'Pretrained':
             super().init_weights()
             return
         weights = load_pretrained(self.init_cfg['checkpoint'], self.init_cfg.get('prefix', ''))
         wanted = self.state_dict()
-        # Files converted from TensorFlow do not count batches, and nothing depends on the count.
+        # Files converted from TensorFlow lack the batch counters, on which nothing depends.
         needed = [key for key in wanted if not key.endswith('num_batches_tracked')]
         missing = [key for key in needed if key not in weights or weights[key].shape != wanted[key].shape]
         if missing:
@@ -151,16 +151,16 @@ class CVTIOEfficientNet(EfficientNet):
         self._is_init = True
 
     def train(self, mode: bool = True) -> CVTIOEfficientNet:
-        """Sets the mode; unlike mmdet's, returns the module, as PyTorch's do."""
+        """Sets the mode and, unlike mmdet, returns the module."""
         super().train(mode)
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Args: x (b, 3, H, W), normalised. Returns: the outputs of ``out_blocks``, each (b, C, h, w)."""
         if not (self.training or torch.compiler.is_compiling()) and x.device.type == 'cpu' and x.shape[0] > 1:
-            # One image's activations stay in a CPU's cache, those of a batch do not.
+            # The activations of one image fit into a CPU's cache, those of a batch do not.
             return tuple(torch.cat(outputs) for outputs in zip(*map(self.forward, x.split(1)), strict=True))
-        # Channels last is the faster layout of convolutions, on CPUs by 1.6 times.
+        # Channels last makes convolutions 1.6 times as fast on CPUs.
         x = self.layers[0](x.contiguous(memory_format=torch.channels_last))
         outputs = {}
         for i, block in enumerate(self.blocks()):

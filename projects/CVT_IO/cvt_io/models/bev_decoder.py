@@ -39,7 +39,7 @@ class DecoderBlock(nn.Module):
 
 @MODELS.register_module()
 class CVTIOBEVDecoder(nn.Module):
-    """A chain of :class:`DecoderBlock`, each of which sees the chain's input as its skip.
+    """A chain of :class:`DecoderBlock`. Each block has a skip connection from the input of the chain.
 
     Args:
         in_channels: channels of the coarse BEV features.

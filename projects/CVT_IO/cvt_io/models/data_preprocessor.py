@@ -12,11 +12,11 @@ from torch import Tensor
 
 @MODELS.register_module()
 class CVTIODataPreprocessor(BaseDataPreprocessor):
-    """Stacks the samples' cameras and normalises the images.
+    """Stacks the samples of a batch and normalises the images.
 
     Args:
-        mean: (R, G, B) of images in [0, 1].
-        std: as ``mean``.
+        mean: (R, G, B), for images in [0, 1].
+        std: (R, G, B), for images in [0, 1].
     """
 
     mean: Tensor
@@ -34,7 +34,7 @@ class CVTIODataPreprocessor(BaseDataPreprocessor):
         return (imgs.float() / 255 - self.mean) / self.std
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Prepares a batch of ``pseudo_collate``.
+        """Prepares a batch that comes from ``pseudo_collate``.
 
         Args:
             data: ``inputs`` with lists of ``imgs`` (n, 3, H, W) uint8 RGB, ``intrinsics`` (n, 3, 3) and

@@ -15,14 +15,14 @@ from ..labels.groups import build_label_groups
 
 @MODELS.register_module()
 class CVTIOHead(nn.Module):
-    """One logit map for each label group, and one for the vehicles' centres.
+    """One logit map for each label group, and optionally one for vehicle centres.
 
     Args:
         in_channels: channels of the BEV features.
-        label_groups: see :func:`build_label_groups`; output channels in its order.
-        losses: named losses of each group, ``{name: dict(type=…)}``.
-        center_group: the group whose visibility mask the centre loss uses; ``None`` for no centre output. The centre is
-            the last channel.
+        label_groups: see :func:`build_label_groups`; defines the order of the output channels.
+        losses: losses applied to each group, ``{name: dict(type=…)}``.
+        center_group: group whose visibility mask the centre loss uses; ``None`` for no centre output. The centre is the
+            last channel.
         loss_center: loss of the centre output.
 
     Source: Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4 and public code.

@@ -1,4 +1,4 @@
-"""Pre-trained weights from a file or a URL, without unpickling anything but tensors."""
+"""Loading pre-trained weights from a file or URL with ``weights_only=True``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor
 
 
 class PretrainedError(RuntimeError):
-    """Pre-trained weights cannot be had, or are not this architecture's."""
+    """Pre-trained weights cannot be loaded or do not fit the architecture."""
 
 
 def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
     """Reads a state dict.
 
     Args:
-        checkpoint: path, or http(s) URL; a download is checked against the SHA-256 prefix at the end of the file's
-            name, and kept in torch's hub folder.
-        prefix: keys that do not begin with it are left out, and it is cut off the others.
+        checkpoint: path or http(s) URL. A download is verified against the SHA-256 prefix at the end of the file name,
+            and cached in torch's hub folder.
+        prefix: only keys with this prefix are returned, without it.
 
     Raises:
-        PretrainedError: the file cannot be had or read; the message says how to go on without it.
+        PretrainedError: the file cannot be fetched or read; the message explains how to continue without it.
     """
     try:
         if urlparse(checkpoint).scheme in ('http', 'https'):
@@ -31,11 +31,11 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
             )
         else:
             state = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except Exception as error:  # download, disk and format errors have no common base class
+    except Exception as error:  # download, disk and format errors share no base class
         name = Path(urlparse(checkpoint).path).name
         raise PretrainedError(
             f'pre-trained weights {checkpoint} could not be loaded ({type(error).__name__}: {error}).\n'
-            f'Fetch {name} by other means and add --cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, '
+            f'Download {name} elsewhere and add --cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, '
             'or train from random weights with --cfg-options model.backbone.init_cfg=None.'
         ) from error
     state = state.get('state_dict', state) if isinstance(state, dict) else state

@@ -1,4 +1,4 @@
-"""Wires backbone, neck, BEV decoder and head."""
+"""The segmentor: backbone, neck, BEV decoder and head."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .layers import Rig
 
 @MODELS.register_module()
 class CVTIOSegmentor(BaseModel):
-    """Camera-only BEV segmentation: the cameras' images and calibration → one map a label group.
+    """Camera-only BEV segmentation: images and calibration of all cameras → one map per label group.
 
     Args:
         backbone: images → features at several scales.
         neck: features of all cameras → coarse BEV features.
         bev_decoder: coarse → full BEV features.
         head: BEV features → logits, losses, predictions.
-        data_preprocessor: stacks and normalises.
-        init_cfg: mmengine's.
+        data_preprocessor: batch → stacked, normalised tensors.
+        init_cfg: see mmengine's ``BaseModule``.
     """
 
     backbone: CVTIOEfficientNet
@@ -45,7 +45,7 @@ class CVTIOSegmentor(BaseModel):
         self.head = MODELS.build(head)
 
     def bev_logits(self, imgs: Tensor, intrinsics: Tensor, cam_from_ego: Tensor) -> Tensor:
-        """The whole network on plain tensors, for training, testing, counting and export alike.
+        """Runs the network on plain tensors. Training, testing, complexity counts and export all use this method.
 
         Args:
             imgs: (b, n, 3, H, W), normalised.
@@ -63,11 +63,11 @@ class CVTIOSegmentor(BaseModel):
     def forward(
         self, inputs: dict[str, Tensor], data_samples: list[Det3DDataSample] | None = None, mode: str = 'tensor'
     ) -> dict[str, Tensor] | list[Det3DDataSample] | Tensor:
-        """mmengine's entry.
+        """Implements mmengine's model interface.
 
         Args:
             inputs: keyword arguments of :meth:`bev_logits`.
-            data_samples: one a sample; needed unless ``mode`` is ``tensor``.
+            data_samples: one per sample; required unless ``mode`` is ``tensor``.
             mode: ``loss``, ``predict`` or ``tensor``.
         """
         logits = self.bev_logits(**inputs)

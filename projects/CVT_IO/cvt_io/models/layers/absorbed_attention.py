@@ -1,10 +1,10 @@
-"""Attention of few queries to many image tokens, without the tokens.
+"""Attention of few queries to many image tokens, without computing the tokens.
 
-A token's key is a linear map of few numbers, its feature's C channels and 8 of its ray; then it is normalised, and
-projected by another linear map. Few queries take both maps upon themselves: a query, mapped back, meets the few numbers
-of each token at once, and the values' maps follow after the mixing, which is linear as well. Per token this costs about
-2·m·Q·C multiply-accumulates in place of 2·C·d + 2·d² + 2·Q·d, and no d-wide token is ever in memory. The outcome is the
-same but for rounding. The layers' parameters are used and their own ``forward`` is not, so hooks on them see nothing.
+The key of a token is a linear map of C feature channels and 8 ray numbers, followed by a LayerNorm and another linear
+map. With few queries it is cheaper to apply both maps to the queries, and likewise the value maps after the weighted
+sum. This takes about 2·m·Q·C multiply-accumulates per token instead of 2·C·d + 2·d² + 2·Q·d, and no d-wide token is
+ever stored. The result is the same up to rounding. The layers' parameters are used directly, without calling their
+``forward``, so forward hooks on them do not run.
 
 Shapes: b batch, n cameras, m heads of c channels, Q queries, K tokens a camera, C feature channels, d token channels.
 """
@@ -25,7 +25,7 @@ _RAY_CHANNELS = 8
 
 
 def absorbing_pays(block: CrossAttention, queries: int, channels: int) -> bool:
-    """Whether the absorbed form has fewer multiply-accumulates a token, for Q queries and C feature channels."""
+    """Whether the absorbed form needs fewer multiply-accumulates per token, for Q queries and C feature channels."""
     inner, dim = _parts(block.to_k)[1].weight.shape
     plain = 2 * channels * dim + 2 * dim * inner + 2 * queries * inner
     wide = channels + _RAY_CHANNELS
@@ -33,11 +33,11 @@ def absorbing_pays(block: CrossAttention, queries: int, channels: int) -> bool:
 
 
 def absorbed_attention(block: CrossAttention, tokens: ImageTokens, query: Tensor, features: Tensor, rig: Rig) -> Tensor:
-    """The attention of ``block`` to the keys and values that ``tokens`` would make.
+    """The attention of ``block`` to the keys and values that ``tokens`` would compute.
 
     Args:
-        block: whose projections are used.
-        tokens: whose projections are used.
+        block: the attention block.
+        tokens: the token module.
         query: (b, d, H, W), the same for every camera.
         features: (b, n, C, h, w).
         rig: calibration of the n cameras.
@@ -52,16 +52,16 @@ def absorbed_attention(block: CrossAttention, tokens: ImageTokens, query: Tensor
     mixed = _mix(queries @ key_map, key, value)  # b m Q C
     attended = (mixed @ value_map.T * norm.weight + norm.bias) @ _by_head(block, linear.weight).transpose(1, 2)
     attended = attended + _by_head(block, linear.bias)[:, None]
-    # All of a query's scores are off by the same, which the softmax takes away. The offset's gradient is zero, and it
-    # has to be there: DistributedDataParallel waits for one of every parameter.
+    # The softmax cancels this offset, which is the same for all scores of a query. It stays in the graph with a zero
+    # gradient, because DistributedDataParallel waits for the gradient of every parameter.
     return attended + 0 * offset
 
 
 def _key_factors(tokens: ImageTokens, features: Tensor, rig: Rig) -> tuple[Tensor, Tensor]:
-    """(b, n, K, C + 8) and (d, C + 8), whose products are the keys."""
+    """Factors (b, n, K, C + 8) and map (d, C + 8) whose products are the keys."""
     factors, feature_map = _activated(tokens.feature_proj, features)
     rays, centres = tokens_of(rig.pixel_rays(features.shape[-2:])), tokens_of(rig.camera_centres())
-    # W·ray − W'·centre = W·(ray − centre) + (W − W')·centre: the differences are free of cancellation.
+    # W·ray − W'·centre = W·(ray − centre) + (W − W')·centre avoids cancellation.
     rays = torch.cat([rays - centres, centres.expand_as(rays)], -1)
     ray_map, centre_map = tokens.img_embed.weight.flatten(1), tokens.cam_embed.weight.flatten(1)
     ray_map = torch.cat([ray_map, ray_map - centre_map], 1)
@@ -82,7 +82,7 @@ def _normalise(factors: Tensor, linear: Tensor, eps: float) -> tuple[Tensor, Ten
 
 
 def _mean_square(factors: Tensor, linear: Tensor) -> Tensor:
-    """Mean square over the channels of the products of (…, r) and (d, r), without making them: (…, 1), positive."""
+    """Mean square over d of the products of (…, r) and (d, r), without computing them: (…, 1), positive."""
     with torch.autocast(factors.device.type, enabled=False):
         dtype = torch.promote_types(factors.dtype, torch.float32)
         factors, linear = factors.to(dtype), linear.to(dtype)
@@ -91,7 +91,7 @@ def _mean_square(factors: Tensor, linear: Tensor) -> Tensor:
 
 
 def _absorb_keys(block: CrossAttention, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries of normalised tokens, (b, m, Q, d), and what their scores lack, (b, m, Q, 1)."""
+    """Queries for normalised tokens, (b, m, Q, d), and the offset of their scores, (b, m, Q, 1)."""
     norm, linear = _parts(block.to_k)
     queries = block.split_heads(block.to_q(tokens_of(query)))
     queries = queries * queries.shape[-1] ** -0.5
@@ -103,7 +103,7 @@ def _absorb_keys(block: CrossAttention, query: Tensor) -> tuple[Tensor, Tensor]:
 def _mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention of (b, m, Q, r) to (b, n, K, r) and (b, n, K, C ≤ r), which all heads share: (b, m, Q, C)."""
     width = values.shape[-1]
-    values = F.pad(values, (0, keys.shape[-1] - width))  # the fused kernels want one width
+    values = F.pad(values, (0, keys.shape[-1] - width))  # fused kernels require equal widths
     keys, values = (x.flatten(1, 2)[:, None] for x in (keys, values))
     mixed = F.scaled_dot_product_attention(queries.flatten(1, 2)[:, None], keys, values, scale=1.0)
     return mixed[:, 0, :, :width].unflatten(1, queries.shape[1:3])

@@ -1,4 +1,4 @@
-"""The attention block that encode, process and decode share."""
+"""The attention block of encode, process and decode."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .joint_attention import joint_attention
 class CrossAttention(nn.Module):
     """Multi-head attention from a query grid to the tokens of several cameras, followed by a post-norm MLP.
 
-    Camera i's queries meet camera i's keys; one softmax runs over the keys of all cameras together, so the cameras
-    compete for each query position. A camera axis of length 1 stands for "the same for every camera".
+    Queries of camera i are matched with keys of camera i, and a single softmax runs over the keys of all cameras, so
+    the cameras compete for each query position. A camera axis of length 1 is shared by all cameras.
 
     Args:
         dim: channels d of queries, keys, values and output.
@@ -36,13 +36,13 @@ class CrossAttention(nn.Module):
         self.postnorm = nn.LayerNorm(dim)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Attends and refines.
+        """Applies attention and MLP.
 
         Args:
             query: (b, n or 1, d, H, W).
             key: (b, n or 1, d, h, w).
-            value: as ``key``.
-            skip: (b, d, H, W), added to the attention's output when given.
+            value: (b, n or 1, d, h, w).
+            skip: (b, d, H, W), added to the output of the attention if given.
 
         Returns:
             (b, d, H, W).
@@ -60,10 +60,10 @@ class CrossAttention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
     def refine(self, attended: Tensor, grid: tuple[int, int], skip: Tensor | None) -> Tensor:
-        """What follows the attention.
+        """Output projection, skip connection and MLP.
 
         Args:
-            attended: (b, m, Q, c), of H·W queries.
+            attended: (b, m, Q, c) with Q = H·W.
             grid: (H, W).
             skip: (b, d, H, W), or None.
 

@@ -1,4 +1,4 @@
-"""One scale of reading the images into a query grid."""
+"""Cross-attention to the images at one scale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CrossView(nn.Module):
         in_channels: channels C of the scale's features.
         dim: channels d of the grid.
         attention: further arguments of :class:`CrossAttention`.
-        bottlenecks: how many ResNet bottlenecks (d → d/4 → d) follow.
+        bottlenecks: number of ResNet bottlenecks (d → d/4 → d).
     """
 
     def __init__(self, in_channels: int, dim: int, attention: dict, bottlenecks: int) -> None:
@@ -31,14 +31,14 @@ class CrossView(nn.Module):
         self.bottlenecks = nn.Sequential(*(Bottleneck(dim, dim // 4, style='pytorch') for _ in range(bottlenecks)))
 
     def forward(self, query: Tensor, skip: Tensor, features: Tensor, rig: Rig, centres: Tensor | None = None) -> Tensor:
-        """Reads one scale.
+        """Attends to one scale.
 
         Args:
             query: (b, n or 1, d, H, W).
-            skip: (b, d, H, W), the grid that is refined.
+            skip: (b, d, H, W), the grid to refine.
             features: (b, n, C, h, w).
             rig: calibration of the n cameras.
-            centres: the tokens' embedded camera centres, if at hand.
+            centres: ``tokens.embed_centres(rig)``, if already computed.
 
         Returns:
             (b, d, H, W).

@@ -1,4 +1,4 @@
-"""Keys and values of one feature scale."""
+"""Keys and values at one scale."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .camera_rays import Rig
 
 
 class ImageTokens(nn.Module):
-    """Turns one scale's image features and their calibration into attention keys and values.
+    """Computes attention keys and values from image features and calibration.
 
-    The key knows where it looks (its ray, relative to the camera centre) and what it sees; the value only what it sees.
+    Keys encode the ray relative to the camera centre and the image content, values only the content.
 
     Args:
         in_channels: channels C of the features.
@@ -37,10 +37,10 @@ class ImageTokens(nn.Module):
         Args:
             features: (b, n, C, h, w).
             rig: calibration of the n cameras.
-            centres: :meth:`embed_centres` of the rig, if at hand.
+            centres: :meth:`embed_centres` of the rig, if already computed.
 
         Returns:
-            key and value, each (b, n, d, h, w).
+            Keys and values, each (b, n, d, h, w).
         """
         rays = per_image(self.img_embed, rig.pixel_rays(features.shape[-2:]))
         embedding = unit_channels(rays - (self.embed_centres(rig) if centres is None else centres))

@@ -1,4 +1,4 @@
-"""Attention with one softmax over the keys of several cameras."""
+"""Attention with a single softmax over the keys of several cameras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 
 def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Camera i's queries meet camera i's keys; one softmax runs over the keys of all cameras.
+    """Matches queries of camera i with keys of camera i, with a single softmax over the keys of all cameras.
 
     Args:
         query: (b, n or 1, m, Q, c).
@@ -26,9 +26,9 @@ def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         (b, m, Q, c).
     """
-    if query.shape[1] == 1:  # queries that no camera tells apart: plain attention to all tokens
+    if query.shape[1] == 1:  # queries shared by all cameras: plain attention to all tokens
         return F.scaled_dot_product_attention(query[:, 0], merge_cameras(key), merge_cameras(value))
-    if key.shape[1] == 1:  # few latents, which are the same for every camera
+    if key.shape[1] == 1:  # few latents, shared by all cameras
         return _shares(query, key).sum(1) @ value[:, 0]
     if query.device.type == 'cpu' and not (torch.compiler.is_compiling() or is_plain()):
         return _BlockAttention.apply(query, key, value)
@@ -41,14 +41,14 @@ def merge_cameras(x: Tensor) -> Tensor:
 
 
 def _shares(query: Tensor, key: Tensor) -> Tensor:
-    """Shares of each camera's keys, (b, n, m, Q, K); for a query they sum to 1 over n and K."""
+    """Attention weights (b, n, m, Q, K), summing to 1 over n and K."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     shares = scores.permute(0, 2, 3, 1, 4).flatten(3).softmax(-1)  # b m Q n·K
     return shares.unflatten(-1, (query.shape[1], -1)).permute(0, 3, 1, 2, 4)
 
 
 def _camera_by_camera(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """What :class:`_BlockAttention` does, in operators that every device and runtime has."""
+    """Equivalent of :class:`_BlockAttention` in standard operators, for other devices and for export."""
     outputs, log_sums = [], []
     for q, k, v in zip(query.unbind(1), key.unbind(1), value.unbind(1), strict=True):
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # b m Q K
@@ -58,11 +58,10 @@ def _camera_by_camera(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class _BlockAttention(torch.autograd.Function):
-    """The joint softmax, camera by camera, without the scores ever being in memory.
+    """The joint softmax, camera by camera, without storing the scores.
 
-    Each camera's attention comes with the logarithm of its softmax's denominator, and these say how much of the joint
-    softmax is the camera's. In the backward pass a block needs of its own softmax nothing but the joint output and the
-    joint denominator.
+    Each camera's attention also returns the log-denominator of its softmax, which gives the camera's weight in the
+    joint softmax. The backward pass of a block needs only the joint output and the joint denominator.
 
     Source: Dao et al., FlashAttention, NeurIPS 2022, section 3.1 and appendix B.
     """
@@ -74,7 +73,7 @@ class _BlockAttention(torch.autograd.Function):
         out, log_sum = (x.unflatten(0, query.shape[:2]) for x in _flash(*blocks))  # b n m Q c, b n m Q
         joint_log_sum = log_sum.logsumexp(1, keepdim=True)
         joint = (out * (log_sum - joint_log_sum).exp().unsqueeze(-1)).sum(1)
-        joint = joint.to(query.dtype)  # the log-sums are at least float32
+        joint = joint.to(query.dtype)  # the log-denominators are at least float32
         ctx.save_for_backward(query, key, value, joint, joint_log_sum)
         return joint
 

@@ -1,4 +1,4 @@
-"""A learned grid of features: the BEV prior, the latent array."""
+"""Learned feature grids: the BEV prior and the latent array."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class LearnedGrid(nn.Module):
-    """Features that are the same for every sample, N(0, 1) at the start.
+    """A feature grid shared by all samples, initialised from N(0, 1).
 
     Args:
         dim: channels d.
@@ -19,5 +19,5 @@ class LearnedGrid(nn.Module):
         self.features = nn.Parameter(torch.randn(dim, *size))
 
     def forward(self, batch_size: int) -> Tensor:
-        """Returns: (b, d, height, width), one view for the whole batch."""
+        """Returns: (b, d, height, width), expanded without a copy."""
         return self.features.expand(batch_size, -1, -1, -1)

@@ -1,4 +1,4 @@
-"""BatchNorm and swish in one step, for the memory of training."""
+"""Fused BatchNorm and swish that saves memory in training."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from torch.autograd.function import once_differentiable
 
 
 class ConvNormSwish(ConvModule):
-    """mmcv's convolution, BatchNorm, swish; in training the norm's output is not kept but worked out again.
+    """mmcv's convolution, BatchNorm and swish; in training, the output of the norm is recomputed instead of kept.
 
-    Of the three it is the cheapest to make again, and fresh memory costs a CPU more than arithmetic. Only for plain
-    BatchNorms that learn on a CPU, whose own hooks are not called then; everything else takes the usual steps.
+    It is the cheapest of the three to recompute, and on a CPU new memory costs more than arithmetic. This applies only
+    to plain BatchNorm in training mode on a CPU, whose forward hooks are then not called; other cases run the layers
+    one by one.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
         x, norm = self.conv(x), self.norm
         learns = type(norm) is nn.BatchNorm2d and norm.training and norm.momentum is not None and x.requires_grad
-        # One value has no variance, as PyTorch's own layer says.
+        # A single value per channel has no variance; PyTorch's own layer raises the error.
         if not learns or x.device.type != 'cpu' or x.numel() <= x.shape[1]:
             return F.silu(norm(x), inplace=not x.requires_grad)
         if norm.num_batches_tracked is not None:
@@ -42,7 +43,7 @@ class _NormSwish(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        """The usual forward pass, running statistics included."""
+        """Forward pass, including the update of the running statistics."""
         out, mean, inv_std = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
         ctx.save_for_backward(x, weight, bias, mean, inv_std)
         ctx.eps = eps

@@ -1,4 +1,4 @@
-"""A switch between the forward pass as it is defined and the one that is fast."""
+"""A switch between the reference forward pass and the optimised one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _plain = False
 
 @contextmanager
 def plain_forward() -> Iterator[None]:
-    """While it lasts, every layer computes step by step as it is defined, so that its cost can be counted."""
+    """Disables all shortcuts, so that the cost of the reference forward pass can be counted."""
     global _plain
     before, _plain = _plain, True
     try:
@@ -20,5 +20,5 @@ def plain_forward() -> Iterator[None]:
 
 
 def is_plain() -> bool:
-    """Whether shortcuts are off."""
+    """Whether shortcuts are disabled."""
     return _plain

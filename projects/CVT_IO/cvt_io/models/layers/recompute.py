@@ -1,4 +1,4 @@
-"""Gradient checkpointing that leaves BatchNorm's statistics alone."""
+"""Gradient checkpointing that does not touch BatchNorm's statistics."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(module: nn.Module, x: Tensor) -> Tensor:
-    """``module(x)``, whose activations are computed again in the backward pass instead of being kept.
+    """``module(x)``, with activations recomputed in the backward pass instead of kept.
 
-    A plain checkpoint would update running statistics twice a step.
+    A plain checkpoint would update the running statistics twice per step.
     """
     return checkpoint(module, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _frozen_statistics(module)))
 

@@ -1,4 +1,4 @@
-"""TensorFlow's "same" padding, for the input at hand or for a nominal one."""
+"""TensorFlow's "same" padding, for the actual or a nominal input size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .plain import is_plain
 
 
 class SamePadConv2d(nn.Conv2d):
-    """Convolution whose output has ⌈input / stride⌉ cells, with the odd cell of padding at the bottom and right.
+    """Convolution whose output has ⌈input / stride⌉ cells, with odd padding at the bottom and right.
 
-    The published EfficientNets pad *statically*: the amount is worked out once, for the network's nominal input. Set
-    ``static_size`` (the nominal input's side at this layer) for that; without it the padding follows each input.
+    The published EfficientNets pad *statically*: the padding is computed once, for the network's nominal input. For
+    this, set ``static_size`` to the side of the nominal input at this layer. Otherwise it is computed for each input.
 
     Args:
-        padding: accepted for mmcv's ``ConvModule`` and ignored, as the padding is worked out here.
+        padding: ignored; accepted for compatibility with mmcv's ``ConvModule``.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SamePadConv2d(nn.Conv2d):
         if any(odd):
             if is_plain() or self.dilation != (1, 1):
                 x = F.pad(x, odd)
-            else:  # zeros before the kernel and even padding are the same, without a copy of x
+            else:  # a zero-padded kernel with symmetric padding is equivalent, without a copy of x
                 weight, padding = F.pad(weight, (right - left, 0, bottom - top, 0)), (bottom, right)
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 

@@ -30,9 +30,9 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 
 @MODELS.register_module()
 class CVTIOFocalLoss(nn.Module):
-    """Mean of :func:`sigmoid_focal_loss` over the kept pixels of the whole batch, times a weight.
+    """Mean of :func:`sigmoid_focal_loss` over the kept pixels of the global batch, times a weight.
 
-    The batch is that of all processes together, and so is the value: each process sees the same.
+    The global batch spans all processes, so each process returns the same value.
 
     Args:
         gamma: focusing exponent; 0 gives plain binary cross-entropy.

@@ -1,4 +1,4 @@
-"""Sums over all processes."""
+"""Differentiable sums over all processes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 def global_sum_and_count(values: Tensor) -> tuple[Tensor, Tensor | int]:
-    """Sum and number of the values that all processes hold together; their quotient is a mean over all of them.
+    """Sum and number of values over all processes; their quotient is the global mean.
 
-    The gradient of the sum counts world-size times, as ``DistributedDataParallel`` averages over the processes: what it
-    arrives at is the gradient of one process that holds all values. All processes must call this together; a process
-    may hold no value at all.
+    ``DistributedDataParallel`` averages gradients over the processes, so the gradient of the sum is multiplied by the
+    world size. The result is the gradient of a single process that holds all values. This is a collective operation; a
+    process may hold no values.
 
     Args:
-        values: any shape, of this process.
+        values: values of this process, of any shape.
 
     Returns:
-        The sum, a scalar of the values' type, the same on each process; and the number, which is at least 1.
+        The sum, a scalar of the same dtype and equal on all processes, and the number, at least 1.
     """
     total, count = values.sum(), values.numel()
     if get_world_size() == 1:
@@ -29,11 +29,11 @@ def global_sum_and_count(values: Tensor) -> tuple[Tensor, Tensor | int]:
 
 
 class _GlobalSum(torch.autograd.Function):
-    """(sum, count) of this process → those of all processes, in one message."""
+    """All-reduces (sum, count) in one message."""
 
     @staticmethod
     def forward(ctx: Any, total: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        both = torch.stack([total.double(), total.new_tensor(count, dtype=torch.double)])  # float loses large counts
+        both = torch.stack([total.double(), total.new_tensor(count, dtype=torch.double)])  # exact for large counts
         all_reduce(both)
         totals, counts = both.to(total.dtype).unbind()
         counts = counts.clamp(min=1)

@@ -1,4 +1,4 @@
-"""The coarse BEV grid on which the necks work."""
+"""The coarse BEV grid of the necks."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from .coarse_grid import coarse_size
 
 @MODELS.register_module()
 class CVTIOCrossViewNeck(nn.Module):
-    """Image features → BEV features by direct attention of every BEV cell to every image token.
+    """Image features → BEV features; every BEV cell attends to every image token.
 
     Args:
-        in_channels: channels of the feature scales, in the order in which they are read.
+        in_channels: channels of the feature scales, in the order in which they are attended to.
         bev_grid: the full BEV grid, ``dict(size=(h, w), metres=(h_m, w_m))``.
         downsample: full cells per coarse cell, along each side.
         dim: channels d.

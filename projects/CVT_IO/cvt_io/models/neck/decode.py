@@ -15,7 +15,7 @@ from ..layers import (
 
 
 class Decode(nn.Module):
-    """BEV queries read the latents, once and without a skip.
+    """BEV queries attend to the latents once, without a skip connection.
 
     Args:
         dim: channels d.
@@ -34,10 +34,10 @@ class Decode(nn.Module):
         self.cross_attend = CrossAttention(dim, **attention)
 
     def forward(self, latents: Tensor, rig: Rig) -> Tensor:
-        """Reads the latents into the BEV grid.
+        """Decodes BEV features.
 
         Args:
-            latents: (b, n or 1, d, N, N), one grid a camera or one for all.
+            latents: (b, n or 1, d, N, N), one grid per camera or one for all.
             rig: calibration of the n cameras.
 
         Returns:

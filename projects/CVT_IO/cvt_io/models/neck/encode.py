@@ -10,10 +10,10 @@ from ..layers import CrossView, Rig
 
 
 class Encode(nn.Module):
-    """The latent grid reads the images, scale by scale.
+    """The latent grid attends to the images, scale by scale.
 
     Args:
-        in_channels: channels of the feature scales, in the order in which they are read.
+        in_channels: channels of the feature scales, in the order in which they are attended to.
         dim: channels d of the latents.
         attention: further arguments of ``CrossAttention``.
         bottlenecks: ResNet bottlenecks after each scale.

@@ -26,10 +26,10 @@ class CVTIOLatentNeck(nn.Module):
         downsample: full cells per coarse cell, along each side.
         dim: channels d.
         latent_size: side N of the latent grid, or (rows, columns).
-        depth: self-attention passes L.
-        shared: one set of weights for all passes, or one for each.
-        latents_per_camera: a latent grid of its own for each camera, which sees only that camera (``v1``), or one grid
-            for all (``v2``).
+        depth: number L of self-attention passes.
+        shared: whether all passes share their weights.
+        latents_per_camera: whether each camera has its own latent grid that sees only this camera (``v1``), instead of
+            one grid for all (``v2``).
         heads: attention heads.
         head_dim: channels per head.
         bottlenecks: ResNet bottlenecks after each scale.
@@ -53,7 +53,7 @@ class CVTIOLatentNeck(nn.Module):
         grid = BEVGrid.from_dict(bev_grid)
         attention = dict(heads=heads, head_dim=head_dim)
         self.latents_per_camera = latents_per_camera
-        self.latent_array = LearnedGrid(dim, to_2tuple(latent_size))  # it has no metric coordinates
+        self.latent_array = LearnedGrid(dim, to_2tuple(latent_size))  # without metric coordinates
         self.encode = Encode(in_channels, dim, attention, bottlenecks)
         self.process = Process(dim, depth, shared, attention)
         self.decode = Decode(dim, grid, coarse_size(grid, downsample), attention)

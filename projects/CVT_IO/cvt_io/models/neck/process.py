@@ -12,8 +12,8 @@ class Process(nn.Module):
 
     Args:
         dim: channels d of the latents.
-        depth: passes L.
-        shared: one set of weights for all passes, or one for each.
+        depth: number L of passes.
+        shared: whether all passes share their weights.
         attention: further arguments of ``CrossAttention``.
 
     Source: Jaegle et al., Perceiver IO, 2021, section 3.1 (process; shared weights as in Perceiver).
