@@ -1,4 +1,4 @@
-"""Pictures of samples and predictions."""
+"""Drawing of samples and predictions."""
 
 from .hook import CVTIOVisualizationHook
 

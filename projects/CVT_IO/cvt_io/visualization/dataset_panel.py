@@ -1,4 +1,4 @@
-"""A panel of what a data set gives to a model, to see that images, calibration, boxes and labels agree."""
+"""A panel of a data set item, to check that images, calibration, boxes and labels agree."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .wireframe import draw_wires, wires
 
 WIDTH = 640  # pixels of a camera and of a map
 
-#: The map's layers are greys of rising lightness. The boxes' colours are Okabe & Ito's, moved until they can be told
-#: apart, and from the greys, also with each of the three kinds of colour blindness.
+#: Map layers are greys. Box colours are those of Okabe & Ito, adjusted so that they differ from each other and from the
+#: greys under all three kinds of colour blindness.
 CLASS_COLORS: dict[str, tuple[int, int, int]] = {
     'lane': (78, 82, 92),
     'road_segment': (52, 56, 66),
@@ -39,9 +39,9 @@ CLASS_COLORS: dict[str, tuple[int, int, int]] = {
     'motorcycle': (157, 62, 179),
     'bicycle': (60, 54, 238),
 }
-#: Lanes lie on road segments, lines on both, boxes on all.
+#: From bottom to top.
 _DRAWING_ORDER = ('road_segment', 'lane', 'lane_divider', 'road_divider', *CLASSES[FIRST_BOX_CLASS:])
-#: Visibility token → what it stands for, and its colour: the better seen, the lighter (matplotlib's plasma).
+#: Visibility token → description and colour (matplotlib's plasma).
 VISIBILITIES: dict[int, tuple[str, tuple[int, int, int]]] = {
     1: ('1: 0-40 %', (110, 0, 168)),
     2: ('2: 40-60 %', (204, 71, 120)),
@@ -53,14 +53,15 @@ VISIBILITIES: dict[int, tuple[str, tuple[int, int, int]]] = {
 def dataset_panel(
     item: Mapping, info: Mapping, grid: BEVGrid, annotations: Sequence[Annotation] = (), note: str = ''
 ) -> np.ndarray:
-    """All cameras with the annotated boxes; BEV maps of the classes, of visibility and of the centres.
+    """Draws all cameras with the annotated boxes, and BEV maps of classes, visibility and centres.
 
     Args:
-        item: what the data set's pipeline gives, with ``inputs`` and ``data_samples``; no label, no maps.
-        info: the frame's entry in the infos.
+        item: output of the data set's pipeline, with ``inputs`` and ``data_samples``. Maps are omitted if it has no
+            label.
+        info: entry of the frame in the infos.
         grid: the BEV grid.
-        annotations: of the frame.
-        note: end of the title.
+        annotations: annotated boxes of the frame.
+        note: text appended to the title.
 
     Returns:
         (height, width, 3) uint8 RGB.
@@ -85,7 +86,7 @@ def dataset_panel(
 
 
 def bev_classes(classes: np.ndarray) -> np.ndarray:
-    """Label planes (12, h, w) → (h, w, 3) uint8; where classes overlap, boxes lie on lines and these on areas."""
+    """Draws label planes (12, h, w) → (h, w, 3) uint8; boxes cover lines, and lines cover areas."""
     canvas = np.full((*classes.shape[1:], 3), painter.BACKGROUND, np.uint8)
     for name in _DRAWING_ORDER:
         canvas[classes[CLASSES.index(name)] != 0] = CLASS_COLORS[name]
@@ -93,7 +94,7 @@ def bev_classes(classes: np.ndarray) -> np.ndarray:
 
 
 def bev_visibility(visibility: np.ndarray, road: np.ndarray) -> np.ndarray:
-    """Visibility tokens (h, w), on a (h, w) bool road → (h, w, 3) uint8."""
+    """Draws visibility tokens (h, w) over a road mask (h, w) → (h, w, 3) uint8."""
     canvas = painter.road_map(road)
     for token, (_, color) in VISIBILITIES.items():
         canvas[visibility == token] = color
@@ -106,13 +107,13 @@ def camera_picture(
     cam_from_ego: np.ndarray,
     boxes: Sequence[tuple[np.ndarray, Sequence[int]]],
 ) -> np.ndarray:
-    """An image enlarged to ``WIDTH`` with boxes, the nearer over the farther.
+    """Draws an image at width ``WIDTH`` with boxes, from far to near.
 
     Args:
         img: (3, H, W) uint8 RGB.
         intrinsics: (3, 3) of the image.
         cam_from_ego: (4, 4).
-        boxes: corners (8, 3) in the ego frame, and colour.
+        boxes: (corners (8, 3) in the ego frame, colour) of each box.
 
     Returns:
         (height, ``WIDTH``, 3) uint8.
@@ -127,14 +128,14 @@ def camera_picture(
 
 
 def box_corners(annotation: Annotation, world_from_ego: np.ndarray) -> np.ndarray:
-    """Corners (8, 3) of an annotated box in the ego frame, the front face's first."""
+    """Corners (8, 3) of an annotated box in the ego frame, front face first."""
     ego_from_world = invert_rigid(np.asarray(world_from_ego))
     corners = Box(annotation.translation, annotation.size, Quaternion(annotation.rotation)).corners().T
     return corners @ ego_from_world[:3, :3].T + ego_from_world[:3, 3]
 
 
 def box_color(annotation: Annotation) -> tuple[int, int, int]:
-    """Colour of a box's class; faint if it is in none of the twelve."""
+    """Colour of a box's class; faint if it belongs to no class."""
     index = class_of(annotation.category)
     return painter.FAINT if index is None else CLASS_COLORS[CLASSES[index]]
 

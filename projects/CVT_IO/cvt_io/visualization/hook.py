@@ -1,4 +1,4 @@
-"""Writes panels while testing, and a few while validating."""
+"""Panels of predictions during testing and validation."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .scene import channel_of, frame_name, write_picture
 
 @HOOKS.register_module()
 class CVTIOVisualizationHook(Hook):
-    """Writes PNG panels of one label group: of tested samples to a folder, of validated ones to the visualizer.
+    """Draws panels of one label group: test samples to a folder, validation samples to the visualizer.
 
     Args:
-        draw: whether to draw tested samples.
-        interval: of tested samples of this process.
+        draw: whether to draw test samples.
+        interval: draw every ``interval``-th test sample of this process.
         show: whether to open each panel in a window.
-        wait_time: seconds a window stays.
-        test_out_dir: folder of the panels, below the run's timestamped folder; nothing is written without.
-        val_panels: samples, spread evenly over the main process's share, that each validation adds to the backends of
-            the runner's visualizer, such as TensorBoard; 0 for none.
-        group: name of the label group; the first without.
-        **_: what mmdet3d's stock ``test.py`` sets for other tasks.
+        wait_time: seconds for which a window stays open.
+        test_out_dir: output folder, relative to the run's timestamped folder; if None, no files are written.
+        val_panels: number of samples, evenly spaced over the main process's share, that each validation adds to the
+            visualizer's backends such as TensorBoard; 0 for none.
+        group: name of the label group; defaults to the first.
+        **_: ignored; mmdet3d's ``test.py`` sets options of other tasks.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class CVTIOVisualizationHook(Hook):
             self._tested += 1
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Begins to count anew, so that each validation draws the same samples."""
+        """Resets the counter, so that each validation draws the same samples."""
         self._validated = 0
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[Det3DDataSample]
     ) -> None:
-        """Draws those samples of a batch that are among the chosen."""
+        """Draws the selected samples of a batch."""
         if not self.val_panels or not is_main_process():
             return
         dataset = runner.val_dataloader.dataset
@@ -83,7 +83,7 @@ class CVTIOVisualizationHook(Hook):
             number, rest = divmod(self._validated, distance)
             if rest == 0 and number < self.val_panels:
                 picture = self._panel(runner, dataset, imgs, sample)
-                # No slash, of which the local backend would make a folder that is not there.
+                # No slash: the local backend would treat it as a folder that does not exist.
                 name = frame_name(sample.scene_name, short_token(sample.sample_token))
                 runner.visualizer.add_image(f'val_{name}', picture, runner.iter)
             self._validated += 1

@@ -1,4 +1,4 @@
-"""The key of a panel: what its colours mean, and how good the frame's prediction is."""
+"""The key of a panel: the meaning of its colours, and the frame's IoU."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def panel_key(
     Args:
         size: (width, height) in pixels.
         group: the label group.
-        threshold: of the probability.
+        threshold: probability threshold.
         predicted: (h, w) bool.
-        truth: target and kept cells, (h, w) bool each.
+        truth: target and kept cells, (h, w) bool each, or None.
 
     Returns:
         (height, width, 3) uint8 RGB.
@@ -55,13 +55,13 @@ def panel_key(
 
 
 def frame_iou(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray) -> float | None:
-    """IoU of a frame's kept cells, masks (h, w); None where there is nothing to find and nothing was found."""
+    """IoU over the kept cells of a frame, masks (h, w); None for an empty union."""
     union = ((predicted | target) & keep).sum()
     return float((predicted & target & keep).sum() / union) if union else None
 
 
 def probability_bar(canvas: Image.Image, corner: tuple[int, int], width: int, threshold: float) -> int:
-    """Draws the colours of probabilities from 0 to 1, with the threshold's outline; returns where it ends (y)."""
+    """Draws a colour bar for probabilities with a mark at the threshold; returns its bottom (y)."""
     draw, (x, y) = ImageDraw.Draw(canvas), corner
     draw.text(corner, f'Probability; outline: from {threshold:.2f} on', painter.INK, painter.font())
     score = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), (_SWATCH, width))
@@ -75,7 +75,7 @@ def probability_bar(canvas: Image.Image, corner: tuple[int, int], width: int, th
 
 
 def _swatches(draw: ImageDraw.ImageDraw, heading: str, entries: Sequence[tuple[str, Sequence[int]]], y: int) -> int:
-    """A heading and colours with their names, two in a row where they are short; returns where they end (y)."""
+    """Draws a heading and named colours, in two columns if the names are short; returns their bottom (y)."""
     draw.text((_MARGIN, y), heading, painter.INK, painter.font())
     columns = 1 if max((len(name) for name, _ in entries), default=0) > 20 else 2
     for i, (name, color) in enumerate(entries):

@@ -1,4 +1,4 @@
-"""Draws one frame: its cameras, the labels and the prediction."""
+"""Drawing primitives for cameras, labels and predictions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES
 
-# Okabe & Ito's colours, which colour-blind readers can tell apart; the pink is moved away from the greys.
+# Okabe & Ito's colours, which are safe for colour-blind readers; the pink is adjusted to differ from the greys.
 HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 110, 200)
 PREDICTED, THRESHOLD = (86, 180, 233), (240, 228, 66)
 BACKGROUND, ROAD, INK, FAINT = (24, 26, 32), (58, 62, 72), (235, 235, 235), (110, 114, 124)
 LEFT_OUT = (200, 203, 210)
-GAP, LINE = 8, 28  # pixels between pictures, and of a line of text
-#: The map below predictions: hardly lighter than the ground, in drawing order.
+GAP, LINE = 8, 28  # pixels between pictures, and height of a line of text
+#: Map layers below predictions, in drawing order; barely lighter than the ground.
 LAYERS: dict[str, tuple[int, int, int]] = {
     'road_segment': ROAD,
     'lane': (48, 51, 61),
@@ -30,12 +30,12 @@ LAYERS: dict[str, tuple[int, int, int]] = {
 def ground_mask(
     size: tuple[int, int], mask: np.ndarray, grid: BEVGrid, intrinsics: np.ndarray, cam_from_ego: np.ndarray
 ) -> np.ndarray:
-    """The pixels whose ray meets the ground (ego z = 0) in a cell of the mask.
+    """Pixels whose ray meets the ground plane (ego z = 0) inside a mask.
 
     Args:
         size: (H, W) of the image.
         mask: (h, w) bool, BEV cells.
-        grid: the mask's grid.
+        grid: grid of the mask.
         intrinsics: (3, 3) of the image.
         cam_from_ego: (4, 4).
 
@@ -56,7 +56,7 @@ def ground_mask(
 
 
 def tint(img: np.ndarray, where: np.ndarray, color: Sequence[int]) -> np.ndarray:
-    """A copy of (H, W, 3) uint8 with the colour over the pixels of the mask (H, W)."""
+    """Copy of an image (H, W, 3) uint8, tinted where the mask (H, W) is set."""
     result = img.copy()
     result[where] = (0.45 * img[where] + 0.55 * np.asarray(color)).astype(np.uint8)
     return result
@@ -69,7 +69,7 @@ def outline(img: np.ndarray, where: np.ndarray, color: Sequence[int], thickness:
 
 
 def bev_prediction(score: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Probabilities (h, w) in [0, 1] over a ground (h, w, 3) uint8: blue at 0.5, white at 1. Returns: (h, w, 3)."""
+    """Draws probabilities (h, w) over a ground (h, w, 3) uint8: blue at 0.5, white at 1. Returns: (h, w, 3) uint8."""
     score = score[..., None]
     below, above = np.clip(2 * score, 0, 1), np.clip(2 * score - 1, 0, 1)
     blue = ground * (1 - below) + np.asarray(PREDICTED) * below
@@ -77,7 +77,7 @@ def bev_prediction(score: np.ndarray, ground: np.ndarray) -> np.ndarray:
 
 
 def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Hits, false alarms, misses and truth that is left out: (h, w) bool masks over (h, w, 3) uint8 → the same."""
+    """Draws hits, false alarms, misses and ignored targets, (h, w) bool masks, over (h, w, 3) uint8."""
     canvas = ground.copy()
     for mask, color in ((predicted & target, HIT), (predicted & ~target, FALSE), (~predicted & target, MISSED)):
         canvas[mask & keep] = color
@@ -86,7 +86,7 @@ def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, grou
 
 
 def map_layers(classes: np.ndarray) -> np.ndarray:
-    """Ground of a BEV map with the faint layers of the map: label planes (12, h, w) → (h, w, 3) uint8."""
+    """Draws the map layers of label planes (12, h, w) → (h, w, 3) uint8."""
     canvas = road_map(np.zeros(classes.shape[1:], bool))
     for name, color in LAYERS.items():
         canvas[classes[CLASSES.index(name)] != 0] = color
@@ -94,14 +94,14 @@ def map_layers(classes: np.ndarray) -> np.ndarray:
 
 
 def enlarge(bev: np.ndarray, side: int) -> np.ndarray:
-    """A map (h, w[, 3]) whose longer side gets ``side`` pixels; cells stay sharp."""
+    """Enlarges a map (h, w[, 3]) to ``side`` pixels on its longer side, without interpolation."""
     scale = side / max(bev.shape[:2])
     size = (round(bev.shape[1] * scale), round(bev.shape[0] * scale))
     return cv2.resize(bev, size, interpolation=cv2.INTER_NEAREST)
 
 
 def road_map(road: np.ndarray) -> np.ndarray:
-    """Ground of a BEV map: (h, w) bool road → (h, w, 3) uint8."""
+    """Draws a road mask (h, w) → (h, w, 3) uint8."""
     canvas = np.full((*road.shape, 3), BACKGROUND, np.uint8)
     canvas[road] = ROAD
     return canvas
@@ -116,16 +116,16 @@ def panel(
     width: int = 456,
     key: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Lays out a title, the cameras (three in a row), and the BEV maps with their captions.
+    """Lays out a title, the cameras (three per row), and the BEV maps with their captions.
 
     Args:
-        cameras: each (H, W, 3) uint8 RGB; of several shapes, each keeps its own.
-        bevs: (caption, (h, w, 3) uint8 RGB).
+        cameras: (H, W, 3) uint8 RGB each; shapes may differ.
+        bevs: (caption, (h, w, 3) uint8 RGB) of each map.
         title: first line.
-        grid: of the maps.
-        names: of the cameras.
-        width: of a camera and of a map, in pixels.
-        key: (H, W, 3) uint8 RGB, a legend to stand right of the maps.
+        grid: grid of the maps.
+        names: camera names.
+        width: width of a camera and of a map in pixels.
+        key: (H, W, 3) uint8 RGB, placed to the right of the maps.
 
     Returns:
         (height, 3 · width + 32, 3) uint8 RGB.
@@ -156,11 +156,11 @@ def panel(
 
 
 def legend(columns: Sequence[Sequence[tuple[str, Sequence[int]]]], width: int) -> np.ndarray:
-    """A strip to go below a :func:`panel`: for each of its maps, names beside their colours, three in a row.
+    """A strip below a :func:`panel` with the named colours of each map, three per row.
 
     Args:
         columns: (name, RGB) of each colour, for each map.
-        width: the panel's ``width``.
+        width: ``width`` of the panel.
 
     Returns:
         (height, 3 · width + 32, 3) uint8 RGB.
@@ -177,7 +177,7 @@ def legend(columns: Sequence[Sequence[tuple[str, Sequence[int]]]], width: int) -
 
 
 def font(size: int = 17) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface, there on every machine."""
+    """Pillow's built-in font."""
     return ImageFont.load_default(size=size)
 
 
@@ -187,7 +187,7 @@ def _draw_ego(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
 
 
 def draw_scale(draw: ImageDraw.ImageDraw, x: float, y: float, pixels_per_metre: float, extent: float) -> None:
-    """A bar of a round number of metres, at most a fifth of the map's extent."""
+    """Draws a scale bar of a round number of metres, at most a fifth of the map's extent."""
     power = 10 ** math.floor(math.log10(extent / 5))
     metres = max(power * digit for digit in (1, 2, 5) if power * digit <= extent / 5)
     end = x + metres * pixels_per_metre

@@ -27,7 +27,7 @@ class View:
         img: (H, W, 3) uint8 RGB.
         intrinsics: (3, 3) of this image.
         cam_from_ego: (4, 4).
-        name: of the camera.
+        name: name of the camera.
     """
 
     img: np.ndarray
@@ -37,19 +37,19 @@ class View:
 
 
 def model_views(imgs: Tensor, sample: Det3DDataSample, names: Sequence[str] = ()) -> list[View]:
-    """What the model saw: images (n, 3, H, W) uint8 RGB, calibration from the sample's metainfo."""
+    """Views of the model's input: images (n, 3, H, W) uint8 RGB, calibration from the sample's metainfo."""
     pictures = [np.ascontiguousarray(img.transpose(1, 2, 0)) for img in imgs.cpu().numpy()]
     names = names if len(names) == len(pictures) else [''] * len(pictures)
     return [View(*parts) for parts in zip(pictures, sample.intrinsics, sample.cam_from_ego, names, strict=True)]
 
 
 def short_token(token: str) -> str:
-    """The start of a token of nuScenes, which is enough to find it; any other name in full."""
+    """First eight characters of a nuScenes token, enough to find it; other names in full."""
     return token[:8] if re.fullmatch('[0-9a-f]{32}', token) else token
 
 
 def in_places(views: Sequence[View]) -> list[View]:
-    """As one sees them from the car: those that look ahead before those that look back, each from left to right."""
+    """Sorts views as seen from the car: front cameras, then rear cameras, each from left to right."""
     axes = [view.cam_from_ego[2, :3] for view in views]  # optical axis in the ego frame
     return [views[i] for i in sorted(range(len(views)), key=lambda i: (axes[i][0] < 0, -axes[i][1]))]
 
@@ -63,16 +63,16 @@ def sample_panel(
     threshold: float = 0.5,
     note: str = '',
 ) -> np.ndarray:
-    """All cameras with the prediction on the ground; BEV probability, BEV truth with hits and errors; a key.
+    """Draws all cameras with the prediction on the ground, the BEV probability, hits and errors, and a key.
 
     Args:
-        views: the cameras; their images may be larger than what the model saw.
-        sample: with ``pred_bev`` and, unless there is no truth, ``gt_bev``.
+        views: the cameras; their images may be larger than the model's input.
+        sample: sample with ``pred_bev`` and optionally ``gt_bev``.
         group: the label group to show.
-        channel: its index in ``pred_bev.scores``.
+        channel: index of the group in ``pred_bev.scores``.
         grid: the BEV grid.
-        threshold: of the probability.
-        note: end of the title.
+        threshold: probability threshold.
+        note: text appended to the title.
 
     Returns:
         (height, 1400, 3) uint8 RGB.
@@ -101,7 +101,7 @@ def sample_panel(
 
 
 def camera_picture(view: View, predicted: np.ndarray, truth: np.ndarray | None, grid: BEVGrid) -> np.ndarray:
-    """An image at the panel's width: what is predicted (h, w) tinted on the ground, the truth (h, w) outlined."""
+    """Draws an image at the panel's width, with prediction (h, w) tinted and truth (h, w) outlined on the ground."""
     height, width = view.img.shape[:2]
     scale = WIDTH / width
     size = (WIDTH, round(height * scale))

@@ -1,4 +1,4 @@
-"""A scene, frame by frame: predictions, panels, and the files that hold them."""
+"""Predictions of a scene, frame by frame, and their output files."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from ..models import CVTIOSegmentor
 from .panels import View
 
 _NAMED = 5
-_CODEC = 'mp4v'  # MPEG-4 part 2, which OpenCV's wheels can write on every platform
+_CODEC = 'mp4v'  # MPEG-4 part 2, supported by OpenCV's wheels on every platform
 SUFFIXES = ('.mp4', '.gif')
 
 
 def scene_indices(dataset: CVTIONuScenesDataset, scene: str) -> list[int]:
-    """Indices of a scene's frames, by time.
+    """Indices of a scene's frames, sorted by time.
 
     Raises:
-        DataError: the data set has no such scene; names some that it has.
+        DataError: the data set does not have the scene; the message lists some that it has.
     """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     found = [index for index, info in enumerate(infos) if info['scene_name'] == scene]
@@ -44,7 +44,7 @@ def scene_indices(dataset: CVTIONuScenesDataset, scene: str) -> list[int]:
 
 
 def frame_indices(dataset: CVTIONuScenesDataset, starts: Iterable[str]) -> list[int]:
-    """Indices of the samples whose token is one of ``starts`` or, where none is, begins so.
+    """Indices of the samples whose token equals, or else starts with, one of ``starts``.
 
     Raises:
         DataError: there is no such sample.
@@ -60,10 +60,10 @@ def frame_indices(dataset: CVTIONuScenesDataset, starts: Iterable[str]) -> list[
 
 
 def channel_of(groups: Sequence[LabelGroup], name: str | None) -> int:
-    """Index of a label group among a model's outputs; without a name, the first.
+    """Output channel of a label group; the first if no name is given.
 
     Raises:
-        DataError: the model has no such group.
+        DataError: the model does not have the group.
     """
     names = [group.name for group in groups]
     if name is not None and name not in names:
@@ -75,10 +75,10 @@ def channel_of(groups: Sequence[LabelGroup], name: str | None) -> int:
 def predict_frames(
     model: CVTIOSegmentor, dataset: CVTIONuScenesDataset, indices: Iterable[int]
 ) -> Iterator[tuple[dict, Det3DDataSample]]:
-    """Info and predicted sample of each frame, one after the other.
+    """Yields info and predicted sample of each frame.
 
     Raises:
-        DataError: a prediction is not finite, so that it is neither above nor below a threshold.
+        DataError: a prediction is not finite.
     """
     model.eval()
     for index in indices:
@@ -102,18 +102,18 @@ def photo_views(info: dict) -> list[View]:
 
 
 def check_output(path: Path) -> None:
-    """Raises a ``DataError`` if frames cannot be written there: the suffix is of no known kind."""
+    """Raises a ``DataError`` if the suffix is neither that of a video or animation nor empty."""
     if path.suffix and path.suffix.lower() not in SUFFIXES and not path.is_dir():
         raise DataError(f'--out {path}: expected a name that ends in {" or ".join(SUFFIXES)}, or a folder')
 
 
 def write_frames(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Writes pictures as a video (.mp4), an animation (.gif), or numbered PNGs in a folder (any other name).
+    """Writes frames as a video (.mp4), an animation (.gif), or numbered PNGs in a folder (any other name).
 
     Args:
         path: video, animation or folder.
-        frames: each (H, W, 3) uint8 RGB, all of one size.
-        fps: frames a second.
+        frames: (H, W, 3) uint8 RGB each, all of the same size.
+        fps: frames per second.
 
     Raises:
         DataError: OpenCV has no encoder for the video.
@@ -132,9 +132,9 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
 
 def frame_name(scene: str, token: str) -> str:
-    """Name of a frame's files: what others called it, without what could lead out of the folder."""
+    """File name of a frame; characters that could lead out of the folder are replaced."""
     name = re.sub(r'[^\w.-]', '_', f'{scene}_{token}' if scene else token).lstrip('.')
-    return name.encode()[:180].decode(errors='ignore') or 'frame'  # file systems allow 255 bytes, and endings are added
+    return name.encode()[:180].decode(errors='ignore') or 'frame'  # file systems allow 255 bytes, suffixes included
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
@@ -145,7 +145,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def _write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Frames get an even height and width, as encoders want them."""
+    """Writes a video. Frames are cropped to even height and width, as encoders require."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
     writer = cv2.VideoWriter()

@@ -1,4 +1,4 @@
-"""One map of a scene: the predictions of its frames, laid over one another by the poses of the ego."""
+"""A map of a scene, stitched from the predictions of its frames with the ego poses."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from . import painter
 from .key import probability_bar
 
 _LONGEST = 1000  # pixels of a drawn map's longer side
-_SURE = 1e-4  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
-_KEY = 400  # pixels of the column right of the map
+_SURE = 1e-4  # minimum distance of probabilities from 0 and 1, where log-odds are infinite
+_KEY = 400  # width of the column to the right of the map, in pixels
 
 
 class StitchedMap:
-    """Fuses BEV predictions in the world frame: in each cell the mean of the log-odds of all frames that reach it.
+    """Fuses BEV predictions in the world frame by averaging, per cell, the log-odds of all frames that cover it.
 
-    The mean, not the sum: frames half a second apart err alike, so that a sum would claim more than is known.
-    Row 0 is the largest world y, column 0 the smallest world x. What moves leaves a trail.
+    The mean is used instead of the sum because errors of frames half a second apart are correlated; a sum would be
+    overconfident. Row 0 is the largest world y, column 0 the smallest world x. Moving objects leave a trail.
 
     Args:
-        grid: of the predictions.
-        poses: world_from_ego (4, 4) of all frames that will be added; they set the map's extent.
-        metres_per_cell: of the map; None makes them as large as the grid's, or so small that the longer side has 1000.
+        grid: grid of the predictions.
+        poses: world_from_ego (4, 4) of all frames to be added; they determine the map's extent.
+        metres_per_cell: cell size of the map; None uses the grid's, or a smaller one that gives 1000 cells on the
+            longer side.
     """
 
     def __init__(self, grid: BEVGrid, poses: Sequence[np.ndarray], metres_per_cell: float | None = None) -> None:
@@ -59,9 +60,9 @@ class StitchedMap:
 
         Args:
             score: (h, w) probabilities.
-            pose: its world_from_ego (4, 4).
-            ground: (h, w, 3) uint8 to lie below; later frames lie over earlier ones.
-            truth: (h, w) bool; ``truth`` of the map is what is true in any frame, None without.
+            pose: world_from_ego (4, 4).
+            ground: (h, w, 3) uint8 background; later frames cover earlier ones.
+            truth: (h, w) bool; the map's ``truth`` is the union over all frames.
         """
         bev_from_map = np.linalg.inv(self._map_from_world() @ self._world_from_bev(np.asarray(pose)))
         score = np.clip(score.astype(np.float32), _SURE, 1 - _SURE)
@@ -77,17 +78,17 @@ class StitchedMap:
 
     @property
     def reached(self) -> np.ndarray:
-        """Cells (rows, columns) bool that some frame reaches."""
+        """Cells covered by at least one frame, (rows, columns) bool."""
         return self._frames > 0
 
     @property
     def probability(self) -> np.ndarray:
-        """(rows, columns) float32 in [0, 1]; 0 where no frame reaches."""
+        """(rows, columns) float32 in [0, 1]; 0 where there is no frame."""
         mean = self._sum / np.maximum(self._frames, 1)
         return np.where(self.reached, 1 / (1 + np.exp(-mean)), 0).astype(np.float32)
 
     def trajectory(self) -> np.ndarray:
-        """Cells (frames, 2) as (column, row) in which the ego stood."""
+        """Ego positions (frames, 2) as (column, row)."""
         places = np.array([[*pose[:2, 3], 1] for pose in self.poses])
         return (places @ self._map_from_world().T)[:, :2]
 
@@ -110,7 +111,7 @@ class StitchedMap:
 def add_sample(
     stitched: StitchedMap, sample: Det3DDataSample, group: LabelGroup, channel: int, pose: np.ndarray
 ) -> None:
-    """Adds a predicted frame: a label group's scores, and its map layers and truth if there are labels."""
+    """Adds a predicted frame: scores of a label group, and map layers and truth if the sample has a label."""
     ground = truth = None
     if 'gt_bev' in sample:
         classes = sample.gt_bev.classes.cpu()
@@ -119,13 +120,13 @@ def add_sample(
 
 
 def draw_stitched(stitched: StitchedMap, title: str, name: str, threshold: float = 0.5) -> np.ndarray:
-    """The map with the truth's outline, the ego's way and a metric scale, and a key to its right.
+    """Draws the map with the outline of the truth, the ego trajectory, a scale bar and a key.
 
     Args:
-        stitched: with all frames added.
-        title: of the picture.
-        name: of the label group.
-        threshold: of the probability, for the outline.
+        stitched: map with all frames added.
+        title: title of the picture.
+        name: name of the label group.
+        threshold: probability of the outline.
 
     Returns:
         (height, width, 3) uint8 RGB.
@@ -156,7 +157,7 @@ def draw_stitched(stitched: StitchedMap, title: str, name: str, threshold: float
 def _draw_key(
     canvas: Image.Image, left: int, lines: Sequence[tuple[str, tuple[int, int, int]]], threshold: float
 ) -> None:
-    """What colours and lines mean, from a column of pixels on."""
+    """Draws the key, starting at pixel column ``left``."""
     draw = ImageDraw.Draw(canvas)
     y = probability_bar(canvas, (left, 88), _KEY - 48, threshold)
     for text, color in lines:
@@ -167,7 +168,7 @@ def _draw_key(
 
 
 def _draw_way(draw: ImageDraw.ImageDraw, points: np.ndarray) -> None:
-    """A line through the ego's places, a dot in each, a ring at the first and an arrow's head at the last."""
+    """Draws the trajectory: a line with dots, a ring at the start and an arrowhead at the end."""
     places = [tuple(point) for point in points]
     draw.line(places, painter.FALSE, 3, joint='curve')
     for x, y in places:

@@ -1,4 +1,4 @@
-"""Annotated boxes as wires in a camera's image."""
+"""Wireframes of annotated boxes in camera images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..geometry import project
 
-NEAR = 0.1  # metres before the camera; nearer wires are cut off, as what lies behind a camera has no pixel
+NEAR = 0.1  # near plane in metres; points behind the camera have no pixel
 
 # Corners 0–3 are the front face's (left top, right top, right bottom, left bottom), 4–7 the same at the rear.
 _RINGS = [(i, (i + 1) % 4) for i in range(4)]
@@ -18,7 +18,7 @@ _CROSS = np.array([(0, 2), (1, 3)])  # marks the front
 
 
 def wires(corners: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray) -> np.ndarray:
-    """Projects the twelve edges of a box and the cross on its front face, each cut off at the near plane.
+    """Projects the twelve edges of a box and a cross on its front face, clipped at the near plane.
 
     Args:
         corners: (8, 3) metres in the ego frame, in the order of the nuScenes devkit's ``Box.corners``.
@@ -26,7 +26,7 @@ def wires(corners: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray)
         cam_from_ego: (4, 4).
 
     Returns:
-        Ends (k, 2, 2) of the wires in pixels (x, y), k ≤ 14; they may lie outside the image.
+        Line ends (k, 2, 2) in pixels (x, y), k ≤ 14; they may lie outside the image.
     """
     in_cam = corners @ cam_from_ego[:3, :3].T + cam_from_ego[:3, 3]
     ends = in_cam[np.concatenate([_EDGES, _CROSS])]
@@ -39,13 +39,13 @@ def wires(corners: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray)
 
 
 def draw_wires(img: np.ndarray, ends: np.ndarray, color: Sequence[int], thickness: int = 1) -> None:
-    """Draws wires with a dark border into an image.
+    """Draws lines with a dark border into an image.
 
     Args:
-        img: (H, W, 3) uint8, changed.
+        img: (H, W, 3) uint8, modified in place.
         ends: (k, 2, 2) pixels (x, y).
         color: RGB.
-        thickness: of the wires in pixels; the border adds one on either side.
+        thickness: line width in pixels; the border adds one on either side.
     """
     fraction_bits = 4
     lines = np.round(ends * 2**fraction_bits).astype(np.int32)

@@ -1,4 +1,4 @@
-"""A page that shows what the attention looks at: frames of maps, and the HTML that holds them."""
+"""The attention explorer: an interactive HTML page of attention maps."""
 
 from .frame import explorer_frame
 from .page import explorer_page

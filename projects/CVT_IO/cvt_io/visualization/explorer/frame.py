@@ -1,4 +1,4 @@
-"""One frame of the attention explorer: pictures, maps and BEV as the page's script wants them."""
+"""Data of one frame for the attention explorer's script: pictures, attention maps and BEV."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ...models.attention_maps import AttentionMaps
 from ..panels import View, short_token
 from ..scene import photo_views
 
-PICTURE_WIDTH = 480  # pixels of a camera's picture
-BUDGET = 5_300_000  # bytes of a frame's maps; base64 makes 7.1 MB of them
-#: Of a BEV pixel, as the script knows them.
+PICTURE_WIDTH = 480  # width of a camera picture in pixels
+BUDGET = 5_300_000  # bytes of attention maps per frame; 7.1 MB in base64
+#: Kinds of BEV pixels; drawing.js has the same constants.
 NOTHING, ON_ROAD, LEFT_OUT, POSITIVE = range(4)
 
 
@@ -34,22 +34,22 @@ def explorer_frame(
     grid: BEVGrid,
     budget: int = BUDGET,
 ) -> dict[str, Any]:
-    """What the page holds of a frame.
+    """Builds the data of a frame.
 
     Args:
-        item: what the data set's pipeline gives, with ``inputs`` and ``data_samples``; the label may be missing.
-        info: the frame's entry in the infos.
-        maps: of this frame alone (b = 1).
+        item: output of the data set's pipeline, with ``inputs`` and ``data_samples``; the label is optional.
+        info: entry of the frame in the infos.
+        maps: attention maps of this frame (b = 1).
         group: the label group to show.
-        channel: its index in the maps' ``logits``.
+        channel: index of the group in ``maps.logits``.
         grid: the BEV grid.
-        budget: bytes that the maps may take; above it, patches of the finest scales are merged, two by two.
+        budget: maximum size of the maps in bytes; if exceeded, 2×2 patches of the largest maps are merged.
 
     Returns:
-        Plain containers. The maps are rows of bytes, each with the weight that 255 stands for.
+        Plain containers. Maps are stored as rows of bytes, see :func:`quantise`.
 
     Raises:
-        DataError: a picture cannot be read, or what the model computes is not finite.
+        DataError: a picture cannot be read, or attention or logits are not finite.
     """
     if not all(values.isfinite().all() for values in (*maps.reads, maps.logits)):
         raise DataError(f'sample {info["sample_token"]}: expected finite attention and probabilities, found nan')
@@ -76,14 +76,14 @@ def explorer_frame(
 
 
 def merge_patches(reads: Sequence[Tensor], budget: int) -> list[tuple[list[int], int, Tensor]]:
-    """Adds up blocks of 2×2 patches of the largest map, again and again, until all maps have few enough numbers.
+    """Repeatedly sums 2×2 blocks of patches of the largest map until all maps fit into a budget.
 
     Args:
-        reads: each (…, h, w).
-        budget: most numbers of all maps together.
+        reads: (…, h, w) each.
+        budget: maximum total number of elements.
 
     Returns:
-        For each map its former (h, w), the side of a merged patch in former ones, and the map; sums stay.
+        For each map its original (h, w), the side of a merged patch in original patches, and the merged map.
     """
     found = [(list(read.shape[-2:]), 1, read) for read in reads]
     while sum(read.numel() for *_, read in found) > budget:
@@ -99,11 +99,11 @@ def merge_patches(reads: Sequence[Tensor], budget: int) -> list[tuple[list[int],
 
 
 def quantise(rows: Tensor) -> dict[str, str]:
-    """Rows of weights (…, T) ≥ 0 → bytes.
+    """Quantises rows of non-negative weights (…, T) to bytes.
 
     Returns:
-        ``levels`` (uint8) and ``peaks`` (float32, one a row) in base64, where weight = level / 255 · peak, which is off
-        by at most peak / 510 but for rounding.
+        ``levels`` (uint8) and ``peaks`` (float32, one per row) in base64, where weight = level / 255 · peak. The error
+        is at most peak / 510, up to rounding.
     """
     weights = rows.float().cpu().numpy()
     peaks = weights.max(-1, keepdims=True).astype('<f4')
@@ -112,12 +112,12 @@ def quantise(rows: Tensor) -> dict[str, str]:
 
 
 def camera_pictures(views: Sequence[View], inputs: Mapping[str, Tensor]) -> list[dict[str, str]]:
-    """What the model sees of each camera, cut out of the original pictures, which are sharper: name and JPEG."""
+    """Name and JPEG of each camera; the model's field of view, cropped from the full-resolution image."""
     height, width = inputs['imgs'].shape[-2:]
     size = (PICTURE_WIDTH, round(PICTURE_WIDTH * height / width))
     pictures = []
     for view, intrinsics in zip(views, inputs['intrinsics'].double().numpy(), strict=True):
-        # The pipeline scales and shifts; so do the intrinsics.
+        # The crop follows from the two intrinsics, as the pipeline only scales and shifts.
         seen = np.linalg.inv(intrinsics @ np.linalg.inv(view.intrinsics)) @ [[0, width], [0, height], [1, 1]]
         (left, right), (top, bottom) = np.round(seen[:2]).astype(int)
         part = cv2.resize(view.img[max(top, 0) : bottom, max(left, 0) : right], size, interpolation=cv2.INTER_AREA)
@@ -127,7 +127,7 @@ def camera_pictures(views: Sequence[View], inputs: Mapping[str, Tensor]) -> list
 
 
 def bev_maps(sample: Any, logits: Tensor, group: LabelGroup, grid: BEVGrid) -> dict[str, Any]:
-    """Probability of one output, logits (h, w), and, if there is a label, what each pixel is."""
+    """Probability of one output, logits (h, w), and the kind of each pixel if there is a label."""
     probability = logits.float().sigmoid().cpu().numpy()
     label, truth = sample.get('gt_bev'), None
     if label is not None:
@@ -141,7 +141,7 @@ def bev_maps(sample: Any, logits: Tensor, group: LabelGroup, grid: BEVGrid) -> d
         group=group.name,
         size=list(grid.size),
         metres=list(grid.metres),
-        ego=(grid.pixels_from_ego[:2, 2] + 0.5).tolist(),  # from the corner; whole numbers are the cells' middles
+        ego=(grid.pixels_from_ego[:2, 2] + 0.5).tolist(),  # relative to the corner; integers are cell centres
         probability=_base64(np.round(probability * 255).astype(np.uint8)),
         truth=truth,
     )

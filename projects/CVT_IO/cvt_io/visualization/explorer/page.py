@@ -1,4 +1,4 @@
-"""The explorer's page: one HTML file that needs nothing else."""
+"""The explorer's page, a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SCRIPTS = ('maps.js', 'drawing.js', 'explorer.js')
 
 
 def explorer_page(frames: Sequence[dict[str, Any]], model: str, checkpoint: str) -> str:
-    """The page of some frames.
+    """Builds the page.
 
-    Its Content-Security-Policy admits nothing but this script and style, and pictures inside the page.
+    Its Content-Security-Policy allows only its own script and style, and embedded pictures.
 
     Args:
-        frames: of :func:`explorer_frame`.
+        frames: results of :func:`explorer_frame`.
         model: name of the config.
         checkpoint: name of the checkpoint.
     """
@@ -39,8 +39,8 @@ def explorer_page(frames: Sequence[dict[str, Any]], model: str, checkpoint: str)
 
 
 def script_json(data: Any) -> str:
-    """JSON that stays inside a ``<script>`` element, whatever its strings are."""
-    text = json.dumps(data, separators=(',', ':'))  # ASCII: U+2028 and the like are escaped already
+    """JSON that is safe inside a ``<script>`` element, whatever strings it contains."""
+    text = json.dumps(data, separators=(',', ':'))  # ASCII, so U+2028 and the like are already escaped
     return text.replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
 
 
@@ -49,5 +49,5 @@ def _read(name: str) -> str:
 
 
 def _digest(source: str) -> str:
-    """How a policy names an inline script or style."""
+    """Hash of an inline script or style, in the form of a policy."""
     return 'sha256-' + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
