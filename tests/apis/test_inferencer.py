@@ -163,7 +163,7 @@ def test_options_reach_every_data_set(model, toy_root, frame):
         ('cvt_io_v2_2', None, 'cpu', 'no weights are published'),
         (str(TOY_CONFIG), None, 'cpu', 'weights: expected a file or a name in the zoo'),
         ('nowhere.py', None, 'cpu', 'nowhere.py: no such config'),
-        (str(TOY_CONFIG), 'nowhere.pth', 'cpu', 'nowhere.pth: no such checkpoint'),
+        (str(TOY_CONFIG), 'nowhere.pth', 'cpu', 'nowhere.pth: cannot read checkpoint: No such file'),
         ('cvt_io_v2_2', str(WEIGHTS), 'cpu', "keys differ from the model's"),
         ('cvt_io_v2_2_toy', None, 'abacus', 'device abacus: not on this machine'),
         ({'model': {}}, str(WEIGHTS), 'cpu', 'test_dataloader.dataset.bev_grid'),

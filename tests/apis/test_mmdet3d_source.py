@@ -75,9 +75,9 @@ class Evil:
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
-        (Evil(), r'found (posix|nt)\.mkdir, which is not loaded'),
-        (np.array([Evil()], dtype=object), r'(mkdir, which is not loaded|found an array of object)'),
-        ([Path('a')], r'found pathlib\.\w+, which is not loaded'),
+        (Evil(), r'found a Python object \((posix|nt)\.mkdir\), which is not loaded'),
+        (np.array([Evil()], dtype=object), r'(mkdir\), which is not loaded|found an array of object)'),
+        ([Path('a')], r'found a Python object \(pathlib\.\w+\), which is not loaded'),
     ],
 )
 def test_malicious_pickles_are_refused(tmp_path, monkeypatch, value, message):

@@ -24,7 +24,7 @@ from tests.safety import payloads
 from tests.tiny import REPO, TOY_CONFIG
 from tests.tools.in_process import run_tool
 
-REFUSED = 'found Python objects (os.mkdir), which are not loaded'
+REFUSED = 'found a Python object (os.mkdir), which is not loaded'
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_training_fetches_no_checkpoint(checkpoint, served, toy_root, tmp_path):
     url = f'{served}/evil.pth'
     with watch() as seen:
         for message in (train(toy_root, tmp_path, '--resume', url), train(toy_root, tmp_path, load_from=url)):
-            assert message == f'error: {url}: expected a file, found a URL; fetch it first'
+            assert message == f'error: {url}: expected a file, found a URL; download it first'
     assert [event for event in seen if is_network(event)] == []
 
 
@@ -94,7 +94,7 @@ def test_a_pointer_to_a_url_is_not_followed(served, toy_root, tmp_path):
 def test_urls_are_no_checkpoints(url):
     with (
         watch() as seen,
-        pytest.raises(CheckpointError, match=f'^{url}: expected a file, found a URL; fetch it first$'),
+        pytest.raises(CheckpointError, match=f'^{url}: expected a file, found a URL; download it first$'),
     ):
         read_checkpoint(url)
     assert seen == []
@@ -128,7 +128,7 @@ def test_no_converter_publishes_it(checkpoint, tmp_path):
 
 
 def test_the_inferencer_does_not_load_it(checkpoint):
-    with pytest.raises(CheckpointError, match='which are not loaded'):
+    with pytest.raises(CheckpointError, match='which is not loaded'):
         CVTIOInferencer(str(TOY_CONFIG), str(checkpoint), device='cpu')
 
 

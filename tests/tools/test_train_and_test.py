@@ -235,18 +235,18 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
 @pytest.mark.parametrize(
     ('tool', 'words', 'message'),
     [
-        ('test', ['none.pth'], 'none.pth: no such checkpoint'),
-        ('test', ['TEXT'], 'TEXT: cannot read checkpoint: truncated, damaged or no checkpoint at all'),
+        ('test', ['none.pth'], 'none.pth: cannot read checkpoint: No such file'),
+        ('test', ['TEXT'], 'TEXT: cannot read checkpoint: truncated, damaged or not a file of torch.save'),
         (
             'test',
             ['LAST', 'model.neck.dim=32'],
             'of another shape (neck.latent_array.features: (16, 5, 5) for (32, 5, 5), ',
         ),
         ('test', ['LAST', 'model.neck.depht=1'], 'model: TypeError: CVTIOLatentNeck.__init__() got an unexpected'),
-        ('train', ['--resume', 'none.pth'], 'none.pth: no such checkpoint'),
-        ('train', ['--resume', 'BEST'], 'BEST: no optimizer state, so training cannot go on from it'),
+        ('train', ['--resume', 'none.pth'], 'none.pth: cannot read checkpoint: No such file'),
+        ('train', ['--resume', 'BEST'], 'BEST: no optimizer state, so training cannot resume from it'),
         ('train', ['--resume', 'LAST', 'model.neck.dim=32'], 'is it a checkpoint of this config?'),
-        ('train', ['load_from=none.pth'], 'none.pth: no such checkpoint'),
+        ('train', ['load_from=none.pth'], 'none.pth: cannot read checkpoint: No such file'),
         ('train', ['load_from=TEXT'], 'TEXT: cannot read checkpoint'),
         ('train', ['model.neck.type=Foo'], 'model: KeyError: Foo is not in the mmdet3d::model registry'),
         ('train', ['train_dataloader.dataset.pipline=3'], 'train_dataloader.dataset: TypeError'),

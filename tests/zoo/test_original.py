@@ -159,4 +159,4 @@ def test_unknown_missing_and_misshapen_keys(tmp_path):
 )
 def test_files_without_weights(content, tmp_path):
     torch.save(content, tmp_path / 'x.pt')
-    assert 'expected a dictionary of tensors under the key state_dict' in refusal(tmp_path / 'x.pt', 'cvt')
+    assert 'expected a state dict of tensors, found ' in refusal(tmp_path / 'x.pt', 'cvt')

@@ -98,19 +98,8 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
 
 
 class _InfoUnpickler(RestrictedUnpickler):
-    """Takes nothing else: an info file has no need of other names."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What a name stands for."""
-        if (module, name) not in self._allowed:
-            raise DataError(
-                f'{self._where}: expected plain containers and numpy arrays, '
-                f'found {module[:60]}.{name[:60]}, which is not loaded'
-            )
-        return super().find_class(module, name)
-
     def _give_state(self) -> None:
-        """BUILD: arrays and their types alone have a state."""
+        """BUILD: only arrays and their types have a state."""
         state = self.stack.pop()  # type: ignore[attr-defined]
         target = self.stack[-1]  # type: ignore[attr-defined]
         if not isinstance(target, (_Array, _DType)):

@@ -1,62 +1,42 @@
-"""Checkpoints: read without running anything that is in them, and held against the model that they are for."""
+"""Reading of checkpoints, none of which can execute code, and checks that they fit a model."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import DataError
-from . import check_pickles
+from .torch_file import read_torch_file
 
-#: BatchNorm counts its batches for a mode that is not used here; files of other origins do without the counters.
+#: BatchNorm counts batches for a mode that is not used here; files of other origin may lack the counters.
 _IGNORED = 'num_batches_tracked'
 _NAMED = 3
-_DAMAGED = 'truncated, damaged or no checkpoint at all'
 
 
 class CheckpointError(DataError):
-    """A checkpoint is missing, unreadable or another model's."""
+    """A checkpoint is missing, unreadable or of another model."""
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint file: mmengine's keys, of which ``state_dict`` and ``meta`` are there in any case.
+def read_checkpoint(path: str | Path, strict: bool = True) -> dict[str, Any]:
+    """Content of a checkpoint file: mmengine's keys, of which ``state_dict`` and ``meta`` are always present.
 
     Args:
-        path: a checkpoint of mmengine's, or a plain state dict.
+        path: a checkpoint with a ``state_dict``, or a plain state dict.
+        strict: whether Python objects beside the weights are an error. They are never built.
 
     Raises:
-        CheckpointError: the file is missing, a URL or no checkpoint, or holds Python objects, which are not loaded.
+        CheckpointError: the file is missing, a URL, damaged or not a checkpoint, or holds Python objects.
     """
-    if '://' in str(path):  # mmengine fetches such a thing, and unpickles it with all that is in it
-        raise CheckpointError(f'{path}: expected a file, found a URL; fetch it first')
+    if '://' in str(path):  # mmengine would download and unpickle it
+        raise CheckpointError(f'{path}: expected a file, found a URL; download it first')
     try:
-        mapped = is_zipfile(path)
-        source: str | Path | BytesIO
-        if mapped:
-            _check_archive(path)
-            source = path
-        else:
-            # Before PyTorch 1.6: four pickles and one of the storages' names. Read from memory, which gives what there
-            # is, where a file gives room for what it claims.
-            data = Path(path).read_bytes()
-            check_pickles(data, str(path), count=5)
-            source = BytesIO(data)
-        # A mapped file is read when a tensor is: shapes alone cost nothing.
-        content = torch.load(source, map_location='cpu', weights_only=True, mmap=mapped)
+        content = read_torch_file(path, strict)
     except DataError as error:
-        detail = str(error).removeprefix(f'{path}: ')
-        raise CheckpointError(f'{path}: cannot read checkpoint: {_DAMAGED} ({detail})') from error
-    except FileNotFoundError as error:
-        raise CheckpointError(f'{path}: no such checkpoint') from error
-    except Exception as error:  # disk, format and unpickling errors have no common base class
-        raise CheckpointError(f'{path}: cannot read checkpoint: {_cause(error)}') from error
+        reason = str(error).removeprefix(f'{path}: ')
+        raise CheckpointError(f'{path}: cannot read checkpoint: {reason}') from error
     if not isinstance(content, dict) or 'state_dict' not in content:
         content = {'state_dict': content}
     state = content['state_dict']
@@ -72,29 +52,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _check_archive(path: str | Path) -> None:
-    """Sees that nothing in an archive is packed (PyTorch reserves what it claims to become), and tries its pickle."""
-    size = Path(path).stat().st_size
-    with ZipFile(path) as archive:
-        entries = archive.infolist()
-        packed = [entry.filename for entry in entries if entry.compress_type != ZIP_STORED or entry.file_size > size]
-        if packed:
-            raise DataError(f'{path}: expected entries that are stored as they are, found packed {_first(packed)}')
-        for entry in entries:
-            if entry.filename.endswith('data.pkl'):
-                check_pickles(archive.read(entry), str(path))
-
-
 def check_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint that must be the model's: every key, no other key, the same shapes.
+    """Reads a checkpoint that must have exactly the keys and shapes of the model.
 
-    BatchNorm's counters of batches may be missing.
+    BatchNorm's batch counters may be missing.
 
     Returns:
         As :func:`read_checkpoint`.
 
     Raises:
-        CheckpointError: as there, or it is another model's; says how many keys differ and names the first few.
+        CheckpointError: as there, or keys or shapes differ; says how many and names the first few.
     """
     checkpoint = read_checkpoint(path)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items() if not key.endswith(_IGNORED)}
@@ -119,7 +86,7 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
         The checkpoint's ``meta``; empty for a plain state dict.
 
     Raises:
-        CheckpointError: as :func:`check_weights`; the model is as it was.
+        CheckpointError: as :func:`check_weights`; the model is unchanged.
     """
     checkpoint = check_weights(model, path)
     model.load_state_dict(checkpoint['state_dict'], strict=False)
@@ -127,25 +94,17 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
 
 
 def check_resumable(model: nn.Module, path: str | Path) -> None:
-    """Sees that training can go on from a checkpoint, as mmengine would tacitly start with a new optimizer.
+    """Checks that training can resume from a checkpoint; without one, mmengine silently creates a new optimizer.
 
     Raises:
-        CheckpointError: as :func:`check_weights`, or it holds weights alone.
+        CheckpointError: as :func:`check_weights`, or the file holds only weights.
     """
     if 'optimizer' not in check_weights(model, path):  # as best_*.pth and published files
         raise CheckpointError(
-            f'{path}: no optimizer state, so training cannot go on from it; resume from an iter_*.pth, or start a new '
-            f'run with these weights: --cfg-options load_from={path}'
+            f'{path}: no optimizer state, so training cannot resume from it; resume from an iter_*.pth, or start a '
+            f'new run with these weights: --cfg-options load_from={path}'
         )
 
 
 def _first(names: list[str]) -> str:
     return ', '.join(names[:_NAMED]) + (', …' if len(names) > _NAMED else '')
-
-
-def _cause(error: Exception) -> str:
-    """Why PyTorch does not load a file."""
-    refused = re.search(r'GLOBAL (\S+)', str(error))
-    if refused:
-        return f'expected tensors and plain containers, found Python objects ({refused[1]:.100}), which are not loaded'
-    return getattr(error, 'strerror', None) or _DAMAGED

@@ -1,7 +1,7 @@
-"""The one place where pickles of foreign origin are read: nothing of theirs is imported, called or built.
+"""The only place where untrusted pickles are read: they cannot import, call or build anything.
 
-A pickle is a program that names the classes and functions it wants called. Here a name on the allow-list stands for
-what the list says; every other name stands for :class:`Inert`, whatever it is in the real world.
+A pickle is a program that names the classes and functions to call. Here a name on an allow-list stands for what the
+list says. Any other name is an error or stands for :class:`Inert`, whatever it is elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ..errors import DataError
 
-# What a broken or hostile pickle may raise while it runs; the pure-Python unpickler documents no list.
+# What a broken or hostile pickle may raise; the pure-Python unpickler documents no list.
 _PICKLE_ERRORS = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -34,7 +34,7 @@ _PICKLE_ERRORS = (
 
 
 class Inert:
-    """Stands for an object of any class: takes every argument and item, and keeps none of them."""
+    """Stands for an object of any class: accepts all arguments and items, and keeps none."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Inert:
         return super().__new__(cls)
@@ -49,17 +49,17 @@ class Inert:
         pass
 
     def append(self, value: object) -> None:
-        """A list's."""
+        """Of a list."""
 
     def extend(self, values: object) -> None:
-        """A list's."""
+        """Of a list."""
 
     def add(self, value: object) -> None:
-        """A set's."""
+        """Of a set."""
 
 
 def _check_keys(keys: Iterable[Any]) -> None:
-    """Refuses keys within keys: of pairs of one pair of one pair …, thirty deep, the hash takes a minute."""
+    """Refuses keys within keys: hashing pairs of pairs of pairs …, thirty deep, takes a minute."""
     for key in keys:
         parts = key if isinstance(key, (tuple, frozenset)) else ()
         if any(isinstance(part, (tuple, frozenset)) for part in parts):
@@ -74,40 +74,53 @@ def _ordered_dict(items: Sequence[tuple[Any, Any]] = ()) -> OrderedDict:
 PLAIN_CONTAINERS: Mapping[tuple[str, str], Any] = {('collections', 'OrderedDict'): _ordered_dict}
 
 
-# The pure-Python unpickler: the one in C reserves memory for whatever memo index a pickle names, gigabytes if told to.
+# The pure-Python unpickler: the one in C reserves memory for any memo index that a pickle names, up to gigabytes.
 class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """An unpickler of plain values, the allowed names, and :class:`Inert` for all others.
+    """An unpickler of plain values and allowed names.
 
     Args:
         data: the pickle.
-        where: the file's name for error messages.
+        where: name of the file for error messages.
         allowed: (module, name) in the pickle → what it stands for here.
+        strict: whether any other name is an error; otherwise it stands for :class:`Inert`.
     """
 
-    # The base's, of which no type checker knows.
+    # Attributes of the base class, unknown to type checkers.
     stack: list[Any]
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
     pop_mark: Callable[[], list[Any]]
 
-    def __init__(self, data: bytes, where: str, allowed: Mapping[tuple[str, str], Any] = PLAIN_CONTAINERS) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        where: str,
+        allowed: Mapping[tuple[str, str], Any] = PLAIN_CONTAINERS,
+        strict: bool = True,
+    ) -> None:
         super().__init__(BytesIO(data))
         self._where = where
         self._allowed = allowed
+        self._strict = strict
 
     def find_class(self, module: str, name: str) -> Any:
         """What a name in the pickle stands for."""
+        if self._strict and (module, name) not in self._allowed:
+            raise DataError(
+                f'{self._where}: expected plain values and arrays, found a Python object '
+                f'({module[:60]}.{name[:60]}), which is not loaded'
+            )
         return self._allowed.get((module, name), Inert)
 
     def get_extension(self, code: int) -> None:
-        """Refuses numbers of the interpreter's extension registry, which would go past :meth:`find_class`."""
+        """Refuses codes of the extension registry, which would bypass :meth:`find_class`."""
         raise pickle.UnpicklingError(f'extension code {code}')
 
     def load(self) -> Any:
-        """The pickle's value.
+        """Value of the pickle.
 
         Raises:
-            DataError: it is broken, or does what its kind of file has no need to.
+            DataError: it is broken, holds Python objects or uses instructions that such a file does not need.
         """
         try:
             return super().load()
@@ -116,21 +129,21 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
         except _PICKLE_ERRORS as error:
             raise DataError(f'{self._where}: unreadable pickle: {type(error).__name__}: {error}') from error
 
-    # Instructions that CPython's unpickler follows too far.
+    # Stricter versions of instructions.
 
     def _drop_state(self) -> None:
-        """BUILD gives an object its state, which would reach into what the list allows: no state is ever taken."""
+        """BUILD: state is ignored, as it could change what the list allows."""
         self.stack.pop()
 
     def _call(self) -> None:
-        """REDUCE; Python's own error about arguments that are none would spell out what is called, however long."""
+        """REDUCE. Python's own error would print what is called, however long."""
         arguments = self.stack.pop()
         if not isinstance(arguments, tuple):
             raise pickle.UnpicklingError('a call without a tuple of arguments')
         self.stack[-1] = self.stack[-1](*arguments)
 
     def _bytearray(self) -> None:
-        """BYTEARRAY8, which would reserve what it claims."""
+        """BYTEARRAY8, without reserving the claimed size."""
         (size,) = struct.unpack('<Q', self.read(8))
         self.append(bytearray(self.read(size)))
 
@@ -151,7 +164,7 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
         self._store(self.pop_mark())
 
     def _store(self, items: Sequence[Any]) -> None:
-        """Keys and values by turns, into the dictionary on top."""
+        """Stores alternating keys and values in the dictionary on top of the stack."""
         _check_keys(items[::2])
         target = self._top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -182,7 +195,7 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
         self.append(frozenset(values))
 
     def _top(self, kind: type) -> Any:
-        """What is on top, which must be a plain container of the kind, or stand for one."""
+        """The top of the stack, which must be a container of the kind or an :class:`Inert`."""
         if not isinstance(self.stack[-1], (kind, Inert)):
             raise pickle.UnpicklingError(f'expected a {kind.__name__}, found a {type(self.stack[-1]).__name__}')
         return self.stack[-1]
@@ -202,5 +215,5 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
 
 
 def short(value: object) -> str:
-    """A value of a stranger's for an error message: nested ones are exponentially longer than their file."""
+    """An untrusted value for an error message: printed in full, a nested one could be exponentially long."""
     return reprlib.repr(value)

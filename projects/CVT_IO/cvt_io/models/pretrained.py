@@ -1,44 +1,44 @@
-"""Loading pre-trained weights from a file or URL with ``weights_only=True``."""
+"""Pre-trained weights from a file or a URL."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import urlparse
 
-import torch
-from torch import Tensor
+from torch import Tensor, hub
+
+from ..errors import DataError
+from ..fileio.checkpoint import read_checkpoint
+from ..fileio.download import download_file
 
 
-class PretrainedError(RuntimeError):
-    """Pre-trained weights cannot be loaded or do not fit the architecture."""
+class PretrainedError(DataError):
+    """Pre-trained weights cannot be read, or are of another architecture."""
 
 
 def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
     """Reads a state dict.
 
     Args:
-        checkpoint: path or http(s) URL. A download is verified against the SHA-256 prefix at the end of the file name,
-            and cached in torch's hub folder.
+        checkpoint: path, or http(s) URL. A download is checked against the SHA-256 digits at the end of the file's
+            name, and kept in torch's hub folder.
         prefix: only keys with this prefix are returned, without it.
 
     Raises:
-        PretrainedError: the file cannot be fetched or read; the message explains how to continue without it.
+        PretrainedError: the file cannot be downloaded or read; the message names the alternatives.
     """
+    url = urlparse(checkpoint)
+    name = Path(url.path).name
     try:
-        if urlparse(checkpoint).scheme in ('http', 'https'):
-            state = torch.hub.load_state_dict_from_url(
-                checkpoint, map_location='cpu', check_hash=True, weights_only=True
-            )
-        else:
-            state = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except Exception as error:  # download, disk and format errors share no base class
-        name = Path(urlparse(checkpoint).path).name
+        path = Path(hub.get_dir(), 'checkpoints', name) if url.scheme in ('http', 'https') else Path(checkpoint)
+        if url.scheme in ('http', 'https') and not path.is_file():
+            digits = hub.HASH_REGEX.search(name)
+            download_file(checkpoint, path, digits[1] if digits else '', progress=True)
+        state = read_checkpoint(path)['state_dict']
+    except DataError as error:
         raise PretrainedError(
-            f'pre-trained weights {checkpoint} could not be loaded ({type(error).__name__}: {error}).\n'
-            f'Download {name} elsewhere and add --cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, '
-            'or train from random weights with --cfg-options model.backbone.init_cfg=None.'
+            f'pre-trained weights {checkpoint} could not be loaded ({error}); download {name} by other means and add '
+            f'--cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, or train from random weights with '
+            '--cfg-options model.backbone.init_cfg=None'
         ) from error
-    state = state.get('state_dict', state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise PretrainedError(f'{checkpoint}: expected a state dict of tensors, found {type(state).__name__}')
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

@@ -14,7 +14,6 @@ import torch
 from mmengine.config import Config, DictAction
 
 from ..errors import DataError
-from ..models.pretrained import PretrainedError
 from .process_errors import (
     await_cause,
     data_worker_error,
@@ -24,7 +23,6 @@ from .process_errors import (
 
 EXPECTED_ERRORS = (
     DataError,
-    PretrainedError,
     FileExistsError,
     FileNotFoundError,
     IsADirectoryError,

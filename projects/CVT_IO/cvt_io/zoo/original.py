@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import DataError
-from ..fileio import read_torch_zip
+from ..fileio.checkpoint import read_checkpoint
 from ..models import CVTIOEfficientNet, CVTIOSegmentor
 
 _ATTENTION = r'(cross_attend\..+)'
@@ -62,11 +62,7 @@ def convert_original(path: str | Path, model: CVTIOSegmentor) -> dict[str, Tenso
     Raises:
         DataError: the file is broken, or a key or shape is left over on either side; all of them are listed.
     """
-    content = read_torch_zip(path)
-    state = content.get('state_dict', content) if isinstance(content, dict) else content
-    tensors = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
-    if not tensors or not state:
-        raise DataError(f'{path}: expected a dictionary of tensors under the key state_dict')
+    state = read_checkpoint(path, strict=False)['state_dict']
     converted: dict[str, Tensor] = {}
     unknown = []
     for key, value in state.items():
