@@ -15,12 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projects.CVT_IO.cvt_io.errors import DataError
-from projects.CVT_IO.cvt_io.zoo.original import convert_original
 from tests.torture import readers, seeds
 from tests.torture.containers import mutate_png, zip_mutator
 from tests.torture.mutations import Mutate, mutate_bytes, mutate_json, mutate_opcodes, pickle_mutator
@@ -122,11 +120,3 @@ def test_faults_are_found(tmp_path, monkeypatch, reader, fault):
     monkeypatch.setattr(readers, 'CPU_SECONDS', 0.2)
     found = fault_of(reader, tmp_path / 'x')
     assert (found is None) if fault is None else found.startswith(fault)
-
-
-@pytest.mark.parametrize('content', [torch.ones(2), torch.ones(0), {'state_dict': torch.ones(2)}])
-def test_tensor_is_not_a_state_dict(tmp_path, content):
-    """Found by fuzzing: a tensor of several values has no truth value."""
-    torch.save(content, tmp_path / 'x.ckpt')
-    with pytest.raises(DataError, match='expected a dictionary of tensors'):
-        convert_original(tmp_path / 'x.ckpt', torch.nn.Linear(1, 1))
