@@ -1,11 +1,4 @@
-_base_ = ['./cvt_io_v2_2.py']
+_base_ = ['_base_/models/cvt_io.py', '_base_/datasets/nuscenes.py', '_base_/tasks/joint.py',
+          '_base_/schedules/one_cycle_100k.py', '_base_/default_runtime.py']  # fmt: skip
 
-# Vehicles, road, dividers and pedestrians in one model, each with its own IoU.
-label_groups = dict(
-    road=dict(classes=['lane', 'road_segment']),
-    divider=dict(classes=['road_divider', 'lane_divider']),
-    pedestrian=dict(classes=['pedestrian']),
-)
-model = dict(head=dict(label_groups=label_groups))
-val_evaluator = dict(label_groups=label_groups)
-test_evaluator = val_evaluator
+model = dict(neck=dict(bev_grid=_base_.bev_grid), head=dict(label_groups=_base_.label_groups, **_base_.head_losses))

@@ -1,3 +1,4 @@
-_base_ = ['./cvt_road.py']
+_base_ = ['_base_/models/cvt_io.py', '_base_/datasets/nuscenes.py', '_base_/tasks/road.py',
+          '_base_/schedules/one_cycle_75k.py', '_base_/default_runtime.py']  # fmt: skip
 
-model = dict(neck=dict(type='CVTIOLatentNeck', latent_size=5, depth=6, shared=True, latents_per_camera=False))
+model = dict(neck=dict(bev_grid=_base_.bev_grid), head=dict(label_groups=_base_.label_groups, **_base_.head_losses))

@@ -8,13 +8,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.datasets.control import CONTROLS
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json
 from projects.CVT_IO.cvt_io.fileio.checkpoint import check_weights
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
+from projects.CVT_IO.cvt_io.runtime.runner import build_runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     if args.out and not args.out.endswith('.json'):
         sys.exit(f'error: --out {args.out}: expected a name that ends in .json')
@@ -59,7 +59,7 @@ def main() -> None:
         interval=args.show_interval,
         test_out_dir=args.show_dir,
     )
-    metrics = Runner.from_cfg(cfg).test()
+    metrics = build_runner(cfg).test()
     if args.out and is_main_process():
         write_json(Path(args.out), metrics)
 

@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.engine.hooks.logger import drop_repeated
 from projects.CVT_IO.cvt_io.fileio.checkpoint import check_resumable, read_checkpoint
@@ -18,6 +17,7 @@ from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
 from projects.CVT_IO.cvt_io.runtime.duration import duration
 from projects.CVT_IO.cvt_io.runtime.latest_checkpoint import latest_checkpoint
+from projects.CVT_IO.cvt_io.runtime.runner import build_runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def prepare_start(cfg: Config) -> None:
-    """Sees that the model can be built, and that the checkpoint to start from is there and fits."""
+    """Checks that the model can be built, and that the checkpoint to start from is there and fits."""
     model = build_model(cfg)
     if cfg.resume and not cfg.load_from:
         cfg.load_from = choose_latest(cfg.work_dir)
@@ -69,15 +69,15 @@ def prepare_start(cfg: Config) -> None:
 
 
 def choose_latest(work_dir: str) -> str | None:
-    """The checkpoint with which a run goes on; says so if there is a later one, which cannot be read."""
+    """The checkpoint to resume from; warns of later ones that cannot be read."""
     latest, problems = latest_checkpoint(work_dir)
     for problem in problems:
-        print(f'warning: {problem}; going on from {latest}', file=sys.stderr)
+        print(f'warning: {problem}; resuming from {latest}', file=sys.stderr)
     return str(latest) if latest else None
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
@@ -98,7 +98,7 @@ def main() -> None:
         cfg.merge_from_dict({'default_hooks.interruption': hook})
     prepare_start(cfg)
     with disk_errors(cfg.work_dir):
-        Runner.from_cfg(cfg).train()
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

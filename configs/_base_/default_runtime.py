@@ -1,5 +1,8 @@
-custom_imports = dict(imports=['projects.CVT_IO.cvt_io'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['projects.CVT_IO.cvt_io', 'projects.CVT_IO.cvt_io.runtime.runner'], allow_failed_imports=False
+)
 default_scope = 'mmdet3d'
+runner_type = 'CVTIORunner'  # lets each setting that is given once reach every place that needs it
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
@@ -12,7 +15,7 @@ default_hooks = dict(
         interval=1407,  # steps; an epoch of nuScenes
         max_keep_ckpts=2,  # one more to fall back on
         save_last=True,
-        save_best='vehicle/IoU@0.50',  # <label group>/IoU@<threshold>
+        save_best='auto',  # the first label group's IoU; else <label group>/IoU@<threshold>
         rule='greater',
     ),
     plain_checkpoint=dict(type='CVTIOPlainCheckpointHook'),

@@ -6,9 +6,10 @@ _base_ = ['../cvt_io_v2_2.py']
 #   python tools/train.py configs/toy/cvt_io_v2_2_toy.py
 data_root = 'data/nuscenes-toy'
 bev_grid = dict(size=(48, 48), metres=(48.0, 48.0))
+image_size = (48, 112)
 pipeline = [
     dict(type='CVTIOLoadImages'),
-    dict(type='CVTIOResizeCrop', size=(48, 112), top_crop=15),
+    dict(type='CVTIOResizeCrop', size=image_size, top_crop=15),
     dict(type='CVTIOLoadBEVLabel'),
     dict(type='CVTIOPackInputs'),
 ]

@@ -13,7 +13,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.registry import DATASETS as ROOT
 from torch.utils.data import DataLoader, Dataset
 
-from projects.CVT_IO.cvt_io.datasets.sampler import CVTIOSeededDataset, SeededIndex, sample_order
+from projects.CVT_IO.cvt_io.datasets.sampler import CVTIOInfiniteSampler, CVTIOSeededDataset, SeededIndex
 
 
 @ROOT.register_module(name='CVTIOTestDraws')
@@ -31,9 +31,9 @@ class Draws(Dataset):
 
 
 def order(rank: int = 0, world: int = 1, seed: int = 3, seen: int = 0, count: int = 12) -> list[SeededIndex]:
-    sampler = InfiniteSampler(range(5), seed=0)
-    sampler.rank, sampler.world_size = rank, world
-    return list(islice(sample_order(sampler, seed, seen), count))
+    sampler = CVTIOInfiniteSampler(range(5), seed=seed)
+    sampler.rank, sampler.world_size, sampler.seen = rank, world, seen
+    return list(islice(sampler, count))
 
 
 def test_the_samplers_own_order_with_a_seed_for_each_sample():
@@ -42,7 +42,7 @@ def test_the_samplers_own_order_with_a_seed_for_each_sample():
     assert len({index.seed for index in found}) == 12  # not the same augmentation in the next epoch
 
 
-def test_goes_on_where_it_was():
+def test_continues_where_it_was():
     rest = order(seen=7, count=5)
     assert rest == order()[7:] and [index.seed for index in rest] == [index.seed for index in order()[7:]]
 
@@ -53,7 +53,7 @@ def test_processes_share_one_order():
     assert [(index, index.seed) for index in together] == [(index, index.seed) for index in order()]
 
 
-def test_survives_the_way_to_a_worker():
+def test_index_can_be_pickled():
     index = pickle.loads(pickle.dumps(SeededIndex(4, 99)))
     assert index == 4 and index.seed == 99
 
@@ -61,8 +61,8 @@ def test_survives_the_way_to_a_worker():
 @pytest.mark.parametrize(('workers', 'persistent'), [(1, False), (2, True)])
 def test_any_number_of_workers_draws_the_same(workers, persistent):
     def draws(seen: int, **options) -> list:
-        sampler = InfiniteSampler(range(5), seed=3)
-        sampler.indices = sample_order(sampler, 3, seen)
+        sampler = CVTIOInfiniteSampler(range(5), seed=3)
+        sampler.seen = seen
         loader = DataLoader(
             CVTIOSeededDataset(dict(type='CVTIOTestDraws', _scope_='mmengine')),
             batch_size=2,

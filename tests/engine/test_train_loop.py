@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.engine import train_loop
+from projects.CVT_IO.cvt_io.errors import DataError
 from tests.tiny import tiny_config
 
 
@@ -62,7 +63,7 @@ def test_stock_accumulation_is_refused(toy_root, tmp_path):
 
 
 def test_sampler_that_cannot_be_resumed_is_refused_at_the_start(toy_root, tmp_path):
-    with pytest.raises(TypeError, match='InfiniteSampler'):
+    with pytest.raises(DataError, match=r'train_dataloader\.sampler: expected a CVTIOInfiniteSampler'):
         train(tiny_config(toy_root, tmp_path, train_dataloader__sampler=dict(type='DefaultSampler')))
 
 

@@ -19,6 +19,7 @@ ALLOWED = (
     ('projects/CVT_IO/cvt_io/models/pretrained.py', 'network', 'weights behind the URL that a config names'),
     ('projects/CVT_IO/cvt_io/datasets/decoding.py', 'network', 'reads images below data_root, which is never a URL'),
     ('projects/CVT_IO/cvt_io/runtime/config.py', 'runs a config', 'configs are Python'),
+    ('projects/CVT_IO/cvt_io/runtime/resolve.py', 'runs a config', 'configs are Python'),
     (
         'projects/CVT_IO/cvt_io/deploy/extras.py',
         'of a name that is not written out',

@@ -1,4 +1,4 @@
-"""Prints a whole config, bases and options merged: ``python tools/misc/print_config.py configs/cvt_io_v2_2.py``."""
+"""Prints a config as all tools see it: ``python tools/misc/print_config.py configs/cvt_io_v2_2.py``."""
 
 import argparse
 import sys
@@ -16,7 +16,9 @@ from projects.CVT_IO.cvt_io.runtime.config import load_config
 
 def parse_args() -> argparse.Namespace:
     """Command line of this script."""
-    parser = argparse.ArgumentParser(description='Print a whole config, with its bases and options merged.')
+    parser = argparse.ArgumentParser(
+        description='Print a config as the other tools see it: bases and options merged and resolved.'
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('--save-path', type=Path, metavar='FILE', help='write it to this .py, .json or .yml file too')
     cli.add_cfg_options(parser, '--options')
@@ -24,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     suffix = args.save_path.suffix if args.save_path else '.py'
     if suffix not in ('.py', '.json', '.yml'):

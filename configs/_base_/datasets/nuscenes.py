@@ -1,14 +1,11 @@
-# nuScenes key frames with labels of vehicles on 100 m × 100 m at 0.5 m.
+# nuScenes key frames with labels on 100 m × 100 m at 0.5 m.
 data_root = 'data/nuscenes'
 bev_grid = dict(size=(200, 200), metres=(100.0, 100.0))
-# Pixels of vehicles below visibility 2 (less than 40 % seen) are neither background nor vehicle.
-label_groups = dict(
-    vehicle=dict(classes=['car', 'truck', 'bus', 'trailer', 'construction', 'motorcycle', 'bicycle'], min_visibility=2)
-)
+image_size = (224, 480)  # height and width; 1600 × 900 is resized to 480 × 270, then the top 46 rows are cut off
 
 pipeline = [
     dict(type='CVTIOLoadImages'),
-    dict(type='CVTIOResizeCrop', size=(224, 480), top_crop=46),
+    dict(type='CVTIOResizeCrop', size=image_size, top_crop=46),
     dict(type='CVTIOLoadBEVLabel'),
     dict(type='CVTIOPackInputs'),
 ]
@@ -19,7 +16,7 @@ train_dataloader = dict(
     persistent_workers=True,
     worker_init_fn=dict(type='CVTIOWorkerInit'),  # outlives signals to the process group
     drop_last=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='CVTIOInfiniteSampler', shuffle=True),  # resumable; seeds each sample's augmentations
     dataset=dict(ann_file='cvt_io_infos_train.json', **dataset),
 )
 val_dataloader = dict(
@@ -31,6 +28,3 @@ val_dataloader = dict(
     dataset=dict(ann_file='cvt_io_infos_val.json', test_mode=True, **dataset),
 )
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='CVTIOIoUMetric', label_groups=label_groups, thresholds=(0.4, 0.5))
-test_evaluator = val_evaluator

@@ -1,6 +1,5 @@
-# Cross-View Transformer: every BEV cell attends to every image token.
-_base_ = ['../datasets/nuscenes.py']
-
+# Cross-View Transformer: every BEV cell attends to every image token. The leaf config adds the neck's bev_grid and the
+# head's label_groups and losses.
 model = dict(
     type='CVTIOSegmentor',
     data_preprocessor=dict(type='CVTIODataPreprocessor', mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
@@ -15,14 +14,7 @@ model = dict(
             prefix='backbone.',
         ),
     ),
-    neck=dict(type='CVTIOCrossViewNeck', in_channels=(32, 112), dim=128, bev_grid=_base_.bev_grid, downsample=8),
+    neck=dict(type='CVTIOCrossViewNeck', in_channels=(32, 112), dim=128, downsample=8),
     bev_decoder=dict(type='CVTIOBEVDecoder', in_channels=128, channels=(128, 128, 64)),
-    head=dict(
-        type='CVTIOHead',
-        in_channels=64,
-        label_groups=_base_.label_groups,
-        losses=dict(focal=dict(type='CVTIOFocalLoss', gamma=2.0, loss_weight=1.0)),
-        center_group='vehicle',
-        loss_center=dict(type='CVTIOFocalLoss', gamma=2.0, loss_weight=0.1),
-    ),
+    head=dict(type='CVTIOHead', in_channels=64),
 )

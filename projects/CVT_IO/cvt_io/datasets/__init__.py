@@ -5,13 +5,14 @@ from .fit import CVTIOFitImages
 from .loading import CVTIOLoadBEVLabel, CVTIOLoadImages
 from .nuscenes_dataset import CVTIONuScenesDataset
 from .packing import CVTIOPackInputs
-from .sampler import CVTIOSeededDataset
+from .sampler import CVTIOInfiniteSampler, CVTIOSeededDataset
 from .transforms import CVTIOGeometricAugment, CVTIOResizeCrop, CVTIOStrongAugment
 
 __all__ = [
     'CVTIOControlDataset',
     'CVTIOFitImages',
     'CVTIOGeometricAugment',
+    'CVTIOInfiniteSampler',
     'CVTIOLoadBEVLabel',
     'CVTIOLoadImages',
     'CVTIONuScenesDataset',

@@ -30,6 +30,7 @@ from ..labels.layout import (
     labels_root,
 )
 from .broken_frames import BrokenFrames
+from .sampler import seed_augmentation
 
 
 @DATASETS.register_module()
@@ -157,6 +158,10 @@ class CVTIONuScenesDataset(BaseDataset):
             super().full_init()
             if self.skip_broken and self.test_mode:
                 self._drop_broken()
+
+    def __getitem__(self, idx: int) -> dict:
+        seed_augmentation(idx)
+        return super().__getitem__(int(idx))
 
     def prepare_data(self, idx: int) -> dict:
         """A frame after the pipeline; in training with ``skip_broken`` another one if it is broken.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet3d.registry import DATASETS
+from mmdet3d.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import InfiniteSampler
 from torch.utils.data import Dataset
 
@@ -29,22 +29,44 @@ class SeededIndex(int):
         return self
 
 
-def sample_order(sampler: InfiniteSampler, seed: int, seen: int = 0) -> Iterator[SeededIndex]:
-    """Samples of this process after the first ``seen``.
+def seed_augmentation(index: int) -> None:
+    """Seeds the generators that transforms may use, numpy's, Python's and PyTorch's, if the index has a seed."""
+    if isinstance(index, SeededIndex):
+        random.seed(index.seed)
+        np.random.seed(index.seed)
+        torch.default_generator.manual_seed(index.seed)
+
+
+@DATA_SAMPLERS.register_module()
+class CVTIOInfiniteSampler(InfiniteSampler):
+    """mmengine's ``InfiniteSampler``, which can start anywhere in its order and gives each sample a seed.
 
     The seed of a sample depends on the run's seed and the sample's position in the joint order of all processes, not on
     the number of processes or data workers.
+
+    Args:
+        dataset: to sample from.
+        shuffle: whether each pass is in another random order.
+        seed: of the order and the augmentations, the same in all processes; by default mmengine draws one.
+
+    Attributes:
+        seen: samples of this process that an iterator leaves out, without reading them.
     """
-    sampler.seed = seed
-    places = count(sampler.rank + seen * sampler.world_size, sampler.world_size)
-    for index, place in zip(islice(sampler._indices_of_rank(), seen, None), places, strict=False):
-        state = np.random.SeedSequence([seed, place], spawn_key=(_STREAM,)).generate_state(1)
-        yield SeededIndex(index, int(state[0]))
+
+    def __init__(self, dataset: Dataset, shuffle: bool = True, seed: int | None = None) -> None:
+        super().__init__(dataset, shuffle, seed)
+        self.seen = 0
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        places = count(self.rank + self.seen * self.world_size, self.world_size)
+        for index, place in zip(islice(self._indices_of_rank(), self.seen, None), places, strict=False):
+            state = np.random.SeedSequence([self.seed, place], spawn_key=(_STREAM,)).generate_state(1)
+            yield SeededIndex(index, int(state[0]))
 
 
 @DATASETS.register_module()
 class CVTIOSeededDataset(Dataset):
-    """A wrapper that seeds numpy's, Python's and PyTorch's generators for each sample.
+    """Seeds the augmentations of a data set that does not do so itself, for example of a ``ConcatDataset``.
 
     Args:
         dataset: config of the wrapped data set. Its attributes are available on the wrapper.
@@ -62,8 +84,5 @@ class CVTIOSeededDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, idx: int) -> dict:
-        if isinstance(idx, SeededIndex):
-            random.seed(idx.seed)
-            np.random.seed(idx.seed)
-            torch.default_generator.manual_seed(idx.seed)
+        seed_augmentation(idx)
         return self.dataset[int(idx)]

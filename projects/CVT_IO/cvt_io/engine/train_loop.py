@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet3d.registry import LOOPS
-from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast, get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -18,7 +17,9 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..datasets.sampler import sample_order
+from ..datasets.nuscenes_dataset import CVTIONuScenesDataset
+from ..datasets.sampler import CVTIOInfiniteSampler, CVTIOSeededDataset
+from ..errors import DataError
 
 #: Where a checkpoint says what a resumed run has to know, among mmengine's own runtime infos, of which those that begin
 #: with "val" are logged as metrics.
@@ -46,9 +47,15 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     """
 
     def __init__(
-        self, runner: Runner, dataloader: dict, max_iters: int, base_batch_size: int | None = None, **kwargs: Any
+        self,
+        runner: Runner,
+        dataloader: dict | DataLoader,
+        max_iters: int,
+        base_batch_size: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(runner, self._build_in_order(runner, dataloader), max_iters, **kwargs)
+        super().__init__(runner, dataloader, max_iters, **kwargs)
+        self._check_order()
         batch = self.dataloader.batch_size * get_world_size()
         self.accumulate = 1
         auto_scale_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)
@@ -120,23 +127,25 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         torch.manual_seed(int(words[0]))
         np.random.seed(words[1])
 
-    @staticmethod
-    def _build_in_order(runner: Runner, dataloader: dict) -> DataLoader:
-        """The data loader, with samples whose augmentation follows from their place in the order."""
-        if not isinstance(dataloader, dict):
-            raise TypeError(f'train_dataloader: expected the config of a data loader, got {type(dataloader).__name__}')
-        seeded = dict(type='CVTIOSeededDataset', dataset=dataloader['dataset'])
-        loader = runner.build_dataloader(dict(dataloader, dataset=seeded), seed=runner.seed)
-        if not isinstance(loader.sampler, InfiniteSampler):
-            found = type(loader.sampler).__name__
-            raise TypeError(f'train_dataloader.sampler: expected an InfiniteSampler, which can be resumed, got {found}')
-        loader.sampler.indices = sample_order(loader.sampler, runner.seed)
-        return loader
+    def _check_order(self) -> None:
+        """Checks that the data loader can continue its order."""
+        sampler, dataset = self.dataloader.sampler, self.dataloader.dataset
+        if not isinstance(sampler, CVTIOInfiniteSampler):
+            found = type(sampler).__name__
+            raise DataError(
+                f'train_dataloader.sampler: expected a CVTIOInfiniteSampler, which can be resumed, got {found}'
+            )
+        if not isinstance(dataset, (CVTIONuScenesDataset, CVTIOSeededDataset)):
+            print_log(
+                f'train_dataloader.dataset: the augmentations of a {type(dataset).__name__} do not follow from the '
+                "run's seed; as dataset=dict(type='CVTIOSeededDataset', dataset=dict(…)) they do.",
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _skip_seen_samples(self) -> None:
         """Winds the sampler forward; only indices are drawn, no sample is read."""
-        sampler = self.dataloader.sampler
         seen = self._iter * self.accumulate * self.dataloader.batch_size
-        sampler.indices = sample_order(sampler, self.runner.seed, seen)
+        self.dataloader.sampler.seen = seen
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         print_log(f'Sample order continued after {seen} samples of this process.', logger='current')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -79,9 +79,27 @@ class CVTIOIoUMetric(BaseMetric):
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         """Args: results, one tensor of counts per frame. Returns: IoU by name, in [0, 1]."""
         scores = iou(torch.stack(results).sum(0))
-        return {
-            f'{group.name}/IoU@{threshold:.2f}{suffix}': scores[g, m, t].item()
-            for g, group in enumerate(self.groups)
-            for m, suffix in enumerate(('', '_all_pixels'))
-            for t, threshold in enumerate(self.thresholds)
-        }
+        keys = _keys([group.name for group in self.groups], self.thresholds)
+        return dict(zip(keys, scores.flatten().tolist(), strict=True))
+
+
+def metric_keys(
+    label_groups: Mapping[str, Mapping], thresholds: Sequence[float] = (0.4, 0.5), prefix: str | None = None
+) -> list[str]:
+    """Names of the metrics that a :class:`CVTIOIoUMetric` of these arguments reports, in its order."""
+    return [f'{prefix}/{key}' if prefix else key for key in _keys(label_groups, thresholds)]
+
+
+def _keys(groups: Iterable[str], thresholds: Sequence[float]) -> list[str]:
+    return [
+        f'{group}/IoU@{_text(threshold)}{suffix}'
+        for group in groups
+        for suffix in ('', '_all_pixels')
+        for threshold in thresholds
+    ]
+
+
+def _text(threshold: float) -> str:
+    """Two digits, or as many as tell it from others."""
+    text = f'{threshold:.2f}'
+    return text if float(text) == threshold else f'{threshold:g}'

@@ -38,7 +38,7 @@ def build_label_groups(config: Mapping[str, Mapping]) -> tuple[LabelGroup, ...]:
     """Builds the groups of a config: ``{name: dict(classes=[class names], min_visibility=0)}``, in output order.
 
     Raises:
-        ValueError: there is no group, or a class or key is unknown.
+        ValueError: there is no group, a class or key is unknown, or a class is named twice.
     """
     groups = []
     for name, group in config.items():
@@ -48,6 +48,8 @@ def build_label_groups(config: Mapping[str, Mapping]) -> tuple[LabelGroup, ...]:
                 f'label_groups.{name}: expected classes (some of {", ".join(CLASSES)}) and min_visibility, '
                 f'got {dict(group)}'
             )
+        if len(set(group['classes'])) < len(group['classes']):
+            raise ValueError(f'label_groups.{name}.classes: expected each class once, got {[*group["classes"]]}')
         indices = tuple(CLASSES.index(c) for c in group['classes'])
         groups.append(LabelGroup(name, indices, int(group.get('min_visibility', 0))))
     if not groups:

@@ -43,7 +43,10 @@ class CVTIOHead(nn.Module):
         if center_group is not None:
             by_name = {group.name: group for group in self.groups}
             if center_group not in by_name or loss_center is None:
-                raise ValueError(f'head.center_group={center_group!r}: expected one of {[*by_name]} and a loss_center')
+                raise ValueError(
+                    f'head.center_group={center_group!r}: expected one of the label groups {[*by_name]} and a '
+                    'loss_center, or center_group=None for no centre output'
+                )
             self.center_group = by_name[center_group]
             self.loss_center = MODELS.build(dict(loss_center))
         self.to_logits = nn.Sequential(

@@ -12,14 +12,11 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ..datasets import CVTIONuScenesDataset
-from ..errors import DataError
+from ..errors import ConfigError
 from ..models import CVTIOSegmentor
-
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-class ConfigError(DataError):
-    """A config cannot be read, or does not describe a model and its data."""
+from .model_checks import check_channels
+from .resolve import resolve_config, spread_settings
+from .shared_settings import LOADERS
 
 
 def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
@@ -31,27 +28,20 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: 
         work_dir: overrides the config's; the default is ``work_dirs/<config name>``.
 
     Raises:
-        ConfigError: the file or a base of it is missing or broken, an option does not fit, or there is no model or no
-            data set.
+        ConfigError: the file or a base of it is missing or broken, an option does not fit, there is no model or no
+            data set, or the config contradicts itself.
     """
     if not Path(path).is_file():
         raise ConfigError(f'{path}: no such config')
     with _config_errors(f'{path} or a base of it'):
         cfg = Config.fromfile(path)
     merge_options(cfg, cfg_options or {}, path)
-    _check_keys(cfg, path)
-    for loader in filter(cfg.get, LOADERS):
-        if cfg[loader].get('num_workers') == 0:
-            cfg[loader].persistent_workers = False  # PyTorch refuses it without workers
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
     return cfg
 
 
 def merge_options(cfg: Config, cfg_options: Mapping[str, Any], where: str) -> None:
-    """Overrides settings of a config.
-
-    ``data_root`` among the options moves every data set and ``max_iters`` the whole schedule, although the config has
-    copied their values already.
+    """Overrides settings of a config and resolves it, see :func:`resolve_config`.
 
     Args:
         cfg: changed in place.
@@ -59,19 +49,16 @@ def merge_options(cfg: Config, cfg_options: Mapping[str, Any], where: str) -> No
         where: the config's name for error messages.
 
     Raises:
-        ConfigError: an option does not fit.
+        ConfigError: an option does not fit, or the config contradicts itself.
     """
-    options = dict(cfg_options)
-    copies: dict[str, Any] = {}
-    if 'data_root' in options:
-        copies = {f'{loader}.dataset.data_root': options['data_root'] for loader in LOADERS if cfg.get(loader)}
-    if 'max_iters' in options:
-        if not isinstance(options['max_iters'], int):
-            raise ConfigError(f'{where}: options: max_iters: expected a whole number, got {options["max_iters"]!r}')
-        copies['train_cfg.max_iters'] = options['max_iters']
-        copies['param_scheduler.total_steps'] = options['max_iters'] + 1
+    spread_settings(cfg)
     with _config_errors(f'{where}: options'):
-        cfg.merge_from_dict(copies | options)
+        cfg.merge_from_dict(dict(cfg_options))
+    _check_keys(cfg, where)
+    try:
+        resolve_config(cfg, cfg_options)
+    except ConfigError as error:
+        raise ConfigError(f'{where}: {error}') from error
 
 
 def load_configs(paths: Sequence[str], flag: str, cfg_options: dict[str, Any] | None = None) -> dict[str, Config]:
@@ -99,6 +86,10 @@ def build_model(cfg: Config) -> CVTIOSegmentor:
         model = MODELS.build(cfg.model)
     if not isinstance(model, CVTIOSegmentor):
         raise ConfigError(f'{cfg.filename}: model: expected a CVTIOSegmentor, found {type(model).__name__}')
+    try:
+        check_channels(model, cfg.model)
+    except ConfigError as error:
+        raise ConfigError(f'{cfg.filename}: {error}') from error
     return model
 
 
@@ -149,7 +140,7 @@ def _config_errors(where: str) -> Iterator[None]:
 
 
 def _check_keys(cfg: Config, path: str) -> None:
-    """Sees that there are a model and data sets, each with its type."""
+    """Checks that there are a model and data sets, each with its type."""
     parts = {'model': cfg.get('model')}
     for loader in filter(cfg.get, LOADERS):
         parts[f'{loader}.dataset'] = cfg[loader].get('dataset') if isinstance(cfg[loader], Mapping) else None
