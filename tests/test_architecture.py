@@ -30,10 +30,11 @@ ORDER = [
             'engine.schedule',
             'engine.hooks',
             'engine',
+            'runtime',
         )
     ),
     PLUGIN,
-    *(f'{PLUGIN}.{name}' for name in ('runtime', 'zoo', 'apis', 'analysis', 'deploy')),
+    *(f'{PLUGIN}.{name}' for name in ('zoo', 'apis', 'analysis', 'deploy')),
     *(f'projects.CVT_IO.{name}' for name in ('toy_world', 'benchmarks')),
     'projects.CVT_IO',
 ]
@@ -77,7 +78,7 @@ print(json.dumps([importers, sorted(name for name in sys.modules if name.startsw
     importers, modules = json.loads(run.stdout.splitlines()[-1])
     assert importers == []
     assert f'{PLUGIN}.models' in modules
-    heavy = ('runtime', 'zoo', 'apis', 'analysis', 'deploy')
+    heavy = ('runtime.command_line', 'zoo', 'apis', 'analysis', 'deploy')
     assert [name for name in modules if name.startswith(tuple(f'{PLUGIN}.{each}' for each in heavy))] == []
 
 

@@ -1,6 +1,4 @@
-custom_imports = dict(
-    imports=['projects.CVT_IO.cvt_io', 'projects.CVT_IO.cvt_io.runtime.runner'], allow_failed_imports=False
-)
+custom_imports = dict(imports=['projects.CVT_IO.cvt_io'], allow_failed_imports=False)
 default_scope = 'mmdet3d'
 runner_type = 'CVTIORunner'  # lets each setting that is given once reach every place that needs it
 

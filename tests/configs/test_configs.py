@@ -9,6 +9,8 @@ import torch
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 
+from projects.CVT_IO.cvt_io.runtime.config import load_config
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 # name: all parameters, N, L, shared, lr. Parameters: by hand, backbone 340,160; an attention block 133,248; …; the
@@ -101,6 +103,34 @@ def test_vehicle_setting():
     assert (group.classes, group.min_visibility) == ((4, 5, 6, 7, 8, 10, 11), 2)
     assert [(loss.gamma, loss.loss_weight) for loss in model.head.losses.values()] == [(2.0, 1.0)]
     assert (model.head.loss_center.gamma, model.head.loss_center.loss_weight) == (2.0, 0.1)
+
+
+@pytest.mark.parametrize('path', sorted((CONFIGS / '_base_').glob('*/*.py')), ids=lambda path: path.stem)
+def test_bases_are_independent(path):
+    """A base inherits from its own kind alone, and a key is in one kind only."""
+    others = set().union(*map(_keys, {*path.parents[1].glob('*/*.py')} - {*path.parent.glob('*.py')}))
+    assert _keys(path) and not _keys(path) & others
+
+
+def _keys(path: Path) -> set[str]:
+    return set(Config.fromfile(path).keys())
+
+
+@pytest.mark.parametrize('name', [*NOTES, 'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'toy/cvt_toy'])
+def test_shipped_configs_need_no_resolving(name):
+    """Their settings are at every place already, so that mmengine's plain Runner trains the same."""
+    path = str(CONFIGS / f'{name}.py')
+    plain, resolved = Config.fromfile(path).to_dict(), load_config(path).to_dict()
+    assert plain['default_hooks']['checkpoint'].pop('save_best') == 'auto'
+    del resolved['default_hooks']['checkpoint']['save_best'], resolved['work_dir']
+    assert plain == resolved
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.rglob('*.py')), ids=lambda path: path.stem)
+def test_schedule_ends_with_the_run(path):
+    config = Config.fromfile(path)
+    if 'max_iters' in config:
+        assert config.max_iters == config.train_cfg.max_iters == config.param_scheduler.total_steps - 1
 
 
 def test_augmentations_are_of_training_only():

@@ -52,20 +52,24 @@ def resolve_config(cfg: Config, options: Collection[str] = ()) -> Config:
 def spread_settings(cfg: Config, options: Collection[str] = ()) -> None:
     """The first part of :func:`resolve_config`; says in a line which settings have replaced values."""
     content, base = cfg._cfg_dict, getattr(cfg, _RESOLVED, None)
+    notes: list[str] = []
     if base is not None:
         reopen_best_key(content, base)
-    if options or base is not None or not _is_settled(content):
-        notes = _settle(content, *(_bases(cfg) if base is None else (base, base)), options)
-        if os.environ.get('RANK', '0') == '0':
-            for note in notes:
-                print(f'{cfg.filename or "config"}: {note}', file=sys.stderr)
+        notes = _settle(content, base, base, options)
+    elif options or not _is_settled(content):
+        raw, resolved, notes = _base_of(cfg)
+        notes = notes + _settle(content, raw, resolved, options)
+    if os.environ.get('RANK', '0') == '0':
+        for note in notes:
+            print(note, file=sys.stderr)
     object.__setattr__(cfg, _RESOLVED, copy.deepcopy(content))
 
 
-def _settle(content: Any, raw: Any, resolved: Any, options: Collection[str] = ()) -> list[str]:
+def _settle(content: Any, raw: Any, resolved: Any, options: Collection[str], where: str = 'config') -> list[str]:
     notes = spread(content, raw, resolved, options)
-    moved = fit_schedulers(content, raw, resolved, options)
-    return notes + [f'max_iters = {content["max_iters"]} also moves {", ".join(moved)}'] * bool(moved)
+    if moved := fit_schedulers(content, raw, resolved, options):
+        notes.append(f'max_iters = {content["max_iters"]} also moves {", ".join(moved)}')
+    return [f'{where}: {note}' for note in notes]
 
 
 def _is_settled(content: Any) -> bool:
@@ -73,27 +77,27 @@ def _is_settled(content: Any) -> bool:
     return is_spread(content) and is_fitted(content)
 
 
-def _bases(cfg: Config) -> tuple[Any, Any]:
-    """The file of a config before and after it is resolved, or what stands in for it."""
+def _base_of(cfg: Config) -> tuple[Any, Any, list[str]]:
+    """The file of a config before and after it is resolved, or what stands in for it, and what was replaced."""
     if cfg.filename and Path(cfg.filename).is_file():
         return _read(Path(cfg.filename))
     content = without_base(cfg._cfg_dict)
-    return content, content
+    return content, content, []
 
 
-def _read(path: Path) -> tuple[Any, Any]:
-    """A config file before and after it is resolved."""
+def _read(path: Path) -> tuple[Any, Any, list[str]]:
+    """A config file before and after it is resolved, and what was replaced in it and its bases."""
     raw = Config.fromfile(path)._cfg_dict
+    if _is_settled(raw):
+        return raw, raw, []
+    files = [Path(Config._get_cfg_path(base, str(path))[0]) for base in Config._get_base_files(str(path))]
+    if len(files) == 1:
+        base, resolved_base, notes = _read(files[0])
+    else:
+        merged = Config()
+        for file in files:
+            merged.merge_from_dict(Config.fromfile(file)._cfg_dict)
+        base = resolved_base = merged._cfg_dict if files else without_base(raw)
+        notes = []
     resolved = copy.deepcopy(raw)
-    if not _is_settled(raw):
-        bases = [Path(Config._get_cfg_path(base, str(path))[0]) for base in Config._get_base_files(str(path))]
-        if len(bases) == 1:
-            _settle(resolved, *_read(bases[0]))
-        elif bases:
-            merged = Config()
-            for base in bases:
-                merged.merge_from_dict(Config.fromfile(base)._cfg_dict)
-            _settle(resolved, merged._cfg_dict, merged._cfg_dict)
-        else:
-            _settle(resolved, *[without_base(raw)] * 2)
-    return raw, resolved
+    return raw, resolved, notes + _settle(resolved, base, resolved_base, (), str(path))

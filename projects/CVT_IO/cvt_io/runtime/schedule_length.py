@@ -38,7 +38,7 @@ def fit_schedulers(config: dict, raw: Mapping, resolved: Mapping, options: Colle
                 inherited += steps - before
             if inherited != value:
                 assign(config, place, inherited)
-                moved.append(dotted(place))
+                moved += [dotted(place)] * (steps != before)  # the base has told of the others
     return [] if overridden(options, ('max_iters',)) else moved
 
 

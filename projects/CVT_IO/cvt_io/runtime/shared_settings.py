@@ -148,7 +148,7 @@ def _spread_one(
         value = top if top_is_given else look_up(resolved, path)
         if not setting.same(value, places[path]):
             assign(config, path, value)
-            replaced.append(dotted(path))
+            replaced += [dotted(path)] * top_is_given  # the base has told of the others
     values = [*setting.places(config).values()]
     if values and all(setting.same(value, values[0]) for value in values) and not setting.same(values[0], top):
         config[setting.key] = values[0]
