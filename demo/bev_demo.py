@@ -2,10 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
-
-# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from projects.CVT_IO.cvt_io.apis import CVTIOInferencer
 from projects.CVT_IO.cvt_io.runtime import command_line as cli

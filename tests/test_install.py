@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,8 @@ class Machine:
         for path in (self.checkout / 'tools/misc', self.home, self.bin, folder / 'include'):
             path.mkdir(parents=True)
         shutil.copy(ROOT / 'tools/misc/setup_env.sh', self.checkout / 'tools/misc')
-        shutil.copy(ROOT / 'requirements.txt', self.checkout)
+        for name in ('pyproject.toml', 'requirements.txt'):
+            shutil.copy(ROOT / name, self.checkout)
         shutil.copytree(ROOT / 'requirements', self.checkout / 'requirements')
         for tool in SHELL_TOOLS:
             found = shutil.which(tool)
@@ -192,6 +194,7 @@ def test_first_run_installs_in_order_and_second_does_nothing(machine: Machine) -
         'mmcv-2.1.0-fake.whl',
         '/requirements.txt',
         'opencv-python-headless',
+        f'--editable {machine.checkout}',
     ]
     calls = machine.pip_calls()
     assert len(calls) == len(wanted)
@@ -229,7 +232,7 @@ def test_changed_requirement_installs_again(machine: Machine) -> None:
     assert machine.builds() == []  # mmcv's wheel is in the cache by now
 
 
-@pytest.mark.parametrize('step', ['build.txt', 'pip wheel', '/requirements.txt', 'headless'])
+@pytest.mark.parametrize('step', ['build.txt', 'pip wheel', '/requirements.txt', 'headless', '--editable'])
 def test_interrupted_set_up_is_continued(machine: Machine, step: str) -> None:
     assert machine.run(FAIL_AT=step).returncode != 0
     assert all(path.suffix == '.whl' for path in machine.wheels.glob('*/*'))  # no half wheel
@@ -306,3 +309,56 @@ def test_make_targets_set_up_first(target: str) -> None:
         ['make', '-n', target], cwd=ROOT, env=env, text=True, capture_output=True, check=True
     ).stdout
     assert printed.splitlines()[0] == 'bash tools/misc/setup_env.sh'
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy of the checkout, and the site folder that ``pip install --editable`` would fill from it."""
+    checkout, site = tmp_path_factory.mktemp('checkout'), tmp_path_factory.mktemp('site')
+    for name in ('README.md', 'pyproject.toml', 'requirements.txt'):
+        shutil.copy(ROOT / name, checkout)
+    shutil.copytree(ROOT / 'projects', checkout / 'projects')
+    code = f'from setuptools.build_meta import build_editable; print(build_editable({str(site)!r}))'
+    run = subprocess.run([sys.executable, '-c', code], cwd=checkout, text=True, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    (wheel,) = site.glob('*.whl')
+    subprocess.run([sys.executable, '-m', 'zipfile', '-e', wheel, site], check=True)
+    return checkout, site
+
+
+@pytest.mark.parametrize('other', ['none', 'namespace', 'regular'])
+def test_editable_installation_is_not_shadowed(installed: tuple[Path, Path], tmp_path: Path, other: str) -> None:
+    """Another ``projects`` comes first on the path: without ``__init__.py``, as in an mmdet3d checkout, or with one."""
+    checkout, site = installed
+    if other != 'none':
+        (tmp_path / 'projects/other').mkdir(parents=True)
+        (tmp_path / 'projects/other/__init__.py').touch()
+    if other == 'regular':
+        (tmp_path / 'projects/__init__.py').touch()
+    code = f'import site; site.addsitedir({str(site)!r}); import projects.CVT_IO; print(projects.CVT_IO.__file__)'
+    code += '' if other == 'none' else '; import projects.other'
+    run = subprocess.run([sys.executable, '-S', '-c', code], cwd=tmp_path, env={}, text=True, capture_output=True)
+    assert run.stdout == f'{checkout}/projects/CVT_IO/__init__.py\n', run.stderr
+
+
+@pytest.mark.parametrize('folder', ['demo', 'tools', 'tools/misc', 'tools/analysis_tools'])
+def test_scripts_run_without_an_installation(folder: str, tmp_path: Path) -> None:
+    """Python puts a script's folder first on the path: its link ``projects`` is found before any other package's."""
+    (tmp_path / 'projects').mkdir()
+    (tmp_path / 'projects/__init__.py').touch()
+    code = 'import runpy, sys; sys.path.insert(0, sys.argv[1]); import projects.CVT_IO; print(projects.__file__)'
+    run = subprocess.run(
+        [sys.executable, '-S', '-c', code, str(ROOT / folder)],
+        cwd=tmp_path,
+        env={'PYTHONPATH': str(tmp_path)},
+        text=True,
+        capture_output=True,
+    )
+    assert Path(run.stdout.strip()).resolve() == ROOT / 'projects/__init__.py', run.stderr
+
+
+def test_every_folder_of_scripts_has_its_link() -> None:
+    scripts = [*ROOT.glob('demo/*.py'), *ROOT.glob('tools/*.py'), *ROOT.glob('tools/[!p]*/*.py')]
+    assert len(scripts) > 20
+    for folder in {script.parent for script in scripts}:
+        assert (folder / 'projects').resolve() == ROOT / 'projects', folder

@@ -2,11 +2,7 @@
 """Shows what a model looks at: ``python tools/attention_explorer.py CONFIG CHECKPOINT --num 3 --out page.html``."""
 
 import argparse
-import sys
 from pathlib import Path
-
-# The configs import `projects`, which lies one folder up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device

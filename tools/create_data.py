@@ -10,9 +10,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.layout import EXTRA_TAG

@@ -1,12 +1,8 @@
 """The model zoo: ``python tools/model_zoo.py list``, ``download NAME``, ``verify FILE``."""
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-
-# `projects` lies beside this folder; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rich.console import Console
 from rich.table import Table

@@ -4,9 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmengine.dist import is_main_process
 
 from projects.CVT_IO.cvt_io.datasets.control import CONTROLS

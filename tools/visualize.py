@@ -1,12 +1,8 @@
 """Draws a scene: ``python tools/visualize.py configs/cvt_io_v2_2.py CHECKPOINT --scene scene-0003 --out scene.mp4``."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-# The configs import `projects`, which lies beside this folder; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from mmengine.device import get_device

@@ -6,9 +6,6 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-# `projects` lies beside the folder of the tools; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 import matplotlib
 from matplotlib import pyplot as plt
 

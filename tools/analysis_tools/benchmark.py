@@ -2,12 +2,8 @@
 """Times models: ``python tools/analysis_tools/benchmark.py configs/cvt_io_v2_2.py --vs configs/cvt.py``."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from mmengine.config import Config

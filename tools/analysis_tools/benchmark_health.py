@@ -4,11 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-
-# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.benchmarks.health_cost import measure_health
 from projects.CVT_IO.benchmarks.report import markdown

@@ -4,13 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
-
-# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.benchmarks import targets
 from projects.CVT_IO.benchmarks.report import markdown

@@ -2,11 +2,7 @@
 """What a map that never looks would score: ``python tools/analysis_tools/constant_map.py configs/cvt_io_v2_2.py``."""
 
 import argparse
-import sys
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch

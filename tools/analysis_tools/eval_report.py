@@ -2,11 +2,7 @@
 """Where a model is good: ``python tools/analysis_tools/eval_report.py configs/cvt.py CHECKPOINT --out report``."""
 
 import argparse
-import sys
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.device import get_device
 from tqdm import tqdm

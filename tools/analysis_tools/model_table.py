@@ -6,9 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmengine.device import get_device
 
 from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity

@@ -2,14 +2,10 @@
 """Times runtimes: ``python tools/deployment/benchmark_runtime.py configs/cvt_io_v2_2.py``."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 

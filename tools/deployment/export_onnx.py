@@ -2,11 +2,7 @@
 """Exports a model: ``python tools/deployment/export_onnx.py configs/cvt_io_v2_2.py CHECKPOINT OUT.onnx --verify``."""
 
 import argparse
-import sys
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.config import Config
 

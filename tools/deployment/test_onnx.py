@@ -2,11 +2,7 @@
 """Tests an exported model: ``python tools/deployment/test_onnx.py configs/cvt_io_v2_2.py MODEL.onnx``."""
 
 import argparse
-import sys
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.runtimes import ONNXRUNTIME, RUNTIMES, open_runtime

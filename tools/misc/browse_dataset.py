@@ -4,9 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmengine.runner import set_random_seed
 from mmengine.visualization import Visualizer
 from tqdm import tqdm

@@ -2,10 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tqdm import tqdm
 

@@ -12,9 +12,6 @@ import tempfile
 from io import BytesIO
 from pathlib import Path
 
-# Python puts a script's own folder on the import path, and not the repository's root, which holds `projects`.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from PIL import Image
 
 from projects.CVT_IO.cvt_io.errors import DataError

@@ -66,7 +66,7 @@ check_compiler() {
 }
 
 fingerprint() {
-  { cat "$ROOT/requirements.txt" "$ROOT"/requirements/*.txt "${BASH_SOURCE[0]}" && printf '%s' "$TORCH"; } | sha256sum
+  { cat "$ROOT/pyproject.toml" "$ROOT/requirements.txt" "$ROOT"/requirements/*.txt "${BASH_SOURCE[0]}" && printf '%s' "$TORCH"; } | sha256sum
 }
 
 make_venv() {
@@ -136,9 +136,13 @@ install_rest() {
   pip_install --no-deps --force-reinstall "$(grep '^opencv-python-headless==' "$ROOT/requirements.txt")"
 }
 
+install_checkout() {
+  pip_install --no-deps --no-build-isolation --editable "$ROOT"
+}
+
 check_imports() {
   say 'checking that everything imports'
-  (cd / && "$VENV_PYTHON" -W ignore -c 'import cv2, mmcv.ops, mmdet.models, mmdet3d.models, nuscenes') ||
+  (cd / && "$VENV_PYTHON" -W ignore -c 'import cv2, mmcv.ops, mmdet.models, mmdet3d.models, nuscenes, projects.CVT_IO.cvt_io') ||
     fail "the installed packages do not import (see above). If mmcv is the cause, remove $CACHE/wheels and run this again."
 }
 
@@ -162,6 +166,7 @@ main() {
   install_torch
   install_mmcv
   install_rest
+  install_checkout
   check_imports
   printf '%s\n' "$wanted" >"$STAMP"
   say "the environment in $VENV is ready"

@@ -10,9 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-# The tool imports `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from rich.console import Console
 from rich.table import Table
 

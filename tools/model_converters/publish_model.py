@@ -2,11 +2,7 @@
 """Strips a checkpoint for publication: ``python tools/model_converters/publish_model.py IN.pth OUT.pth``."""
 
 import argparse
-import sys
 from pathlib import Path
-
-# The tool imports `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.cvt_io import __version__
 from projects.CVT_IO.cvt_io.fileio.checkpoint import CheckpointError, read_checkpoint
