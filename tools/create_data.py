@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,23 +31,26 @@ and writes below --out-dir:
   <tag>_labels/<grid>/<scene>/<token>.png       BEV labels (none for v1.0-test)
   <tag>_labels/<grid>/grid.json                 their grid; there once all labels are
 
-It may be stopped at any moment and run again. Labels of several grids lie side by side: run it once for each.
+It is safe to interrupt and rerun. Labels of several grids lie side by side: run it once for each.
+
+Any other data set in nuScenes' table format (own rigs, Lyft Level 5, T4) is described in a file for --dataset:
+cameras, splits, categories and what it lacks. docs/own_data.md explains it.
 
 Many machines: run it on each with --shard 1/n … n/n, at the same time or not, in one shared folder or with --out-dir
 folders whose contents are then copied together. Each makes its share of the labels, for which it needs the tables and
-the maps only. At last run it once with --merge n, where the images are."""
+the maps only. Finally run it once with --merge n, where the images are."""
 
 TOY_HELP = """\
 Writes a procedural world as a nuScenes data set (tables, images, map expansion) to --out-dir, and then its info files
 and BEV labels, exactly as `create_data.py nuscenes --root-path OUT_DIR` does on the real data.
 
-Only the labels can be shared out (--shard): the first shard writes the world, and the others want it there."""
+Only the labels can be shared out (--shard): the first shard writes the world, which the others need."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__)
-    datasets = parser.add_subparsers(dest='dataset', required=True, metavar='{nuscenes,toy}')
+    datasets = parser.add_subparsers(dest='command', required=True, metavar='{nuscenes,toy}')
     form = argparse.RawDescriptionHelpFormatter
 
     nuscenes = datasets.add_parser(
@@ -54,7 +58,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     nuscenes.add_argument('--root-path', type=Path, default=Path('data/nuscenes'), help='default: %(default)s')
     nuscenes.add_argument(
-        '--version', default='v1.0-trainval', help='v1.0-trainval (default), v1.0-mini or v1.0-test (infos only)'
+        '--version',
+        help='folder of the tables: v1.0-trainval (default), v1.0-mini, v1.0-test (infos only) or another name',
+    )
+    nuscenes.add_argument(
+        '--dataset', type=Path, metavar='FILE', help='description of another data set, .yaml or .py: docs/own_data.md'
+    )
+    nuscenes.add_argument(
+        '--skip-missing-images',
+        action='store_true',
+        help='leave out the frames that lack an image, however many they are (without: up to 5 %% of the images)',
     )
     nuscenes.add_argument('--out-dir', type=Path, help='folder of the results (default: --root-path)')
 
@@ -90,7 +103,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         shards = parser_.add_argument_group('many machines').add_mutually_exclusive_group()
         shards.add_argument('--shard', metavar='I/N', help='make only share I of N of the labels (1/N … N/N)')
         shards.add_argument(
-            '--merge', type=int, metavar='N', help='see that N shards made all labels, and write the rest'
+            '--merge', type=int, metavar='N', help='check that N shards made all labels, and write the rest'
         )
     return parser.parse_args(argv)
 
@@ -117,8 +130,9 @@ def generate_toy(args: argparse.Namespace, shard: Shard | None) -> None:
 
 
 def create_data(args: argparse.Namespace) -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     # The devkit takes seconds to import; --help and wrong arguments need not wait.
+    from projects.CVT_IO.cvt_io.labels.description import DatasetDescription, read_description
     from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
     from projects.CVT_IO.cvt_io.labels.nuscenes.shards import Shard
 
@@ -129,14 +143,18 @@ def create_data(args: argparse.Namespace) -> None:
     shard = Shard.parse(args.shard) if args.shard is not None else None
     try:
         grid = BEVGrid(tuple(args.bev_size), tuple(args.bev_metres), args.bev_offset)
-        if args.dataset == 'toy':
+        if args.command == 'toy':
             generate_toy(args, shard)
     except ValueError as error:
         raise DataError(str(error)) from error
-    root = args.root_path if args.dataset == 'nuscenes' else args.out_dir
-    summary = convert(
-        root, args.version, args.out_dir, args.extra_tag, grid, args.workers, shard=shard, merge=args.merge
-    )
+    if args.command == 'toy':
+        root, description, skip = args.out_dir, DatasetDescription(version=args.version), False
+    else:
+        root, skip = args.root_path, args.skip_missing_images
+        description = read_description(args.dataset) if args.dataset else DatasetDescription()
+        description = replace(description, version=args.version or description.version)
+    options = dict(shard=shard, merge=args.merge, skip_missing_images=skip)
+    summary = convert(root, description, args.out_dir, args.extra_tag, grid, args.workers, **options)
     print(f'shard {shard}: {summary}' if shard else summary)
 
 
@@ -151,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
         print('error: a worker process was killed (out of memory?); try fewer --workers', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('stopped; run the same command again to go on', file=sys.stderr)
+        print('stopped; run the same command again to continue', file=sys.stderr)
         return 130
     return 0
 

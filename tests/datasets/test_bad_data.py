@@ -27,7 +27,7 @@ from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset, decoding
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.codec import StoredLabel, encode_label
-from projects.CVT_IO.cvt_io.labels.info_reader import are_calibrated
+from projects.CVT_IO.cvt_io.labels.infos import are_calibrated
 from tests.conftest import TINY_GRID
 from tests.tiny import tiny_config
 

@@ -14,6 +14,7 @@ from projects.CVT_IO.cvt_io.apis.nuscenes_source import nuscenes_source
 from projects.CVT_IO.cvt_io.apis.rig_source import rig_source
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.labels.description import DatasetDescription
 from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 from projects.CVT_IO.cvt_io.visualization.scene import frame_name
 from tests.apis.toy_inputs import mmdet3d_info, split_of
@@ -126,6 +127,7 @@ def test_cameras_of_mmdet3d(root, toy_root, content, camera):
 def tables(toy_root, tmp_path) -> Path:
     """A nuScenes folder of the tiny world, with tables of its own."""
     shutil.copytree(toy_root / 'v1.0-mini', tmp_path / 'v1.0-mini')
+    (tmp_path / 'maps/expansion').mkdir(parents=True)
     return tmp_path
 
 
@@ -135,15 +137,15 @@ def read_tables(tables: Path, table: str, key: str, value: str) -> None:
     old = next(record[key] for record in records if 'CAM_' in str(record[key]) or key != 'filename')
     for path in (tables / 'v1.0-mini').glob('*.json'):
         path.write_text(path.read_text().replace(json.dumps(old), json.dumps(value)))
-    reader = NuScenesTables(tables, 'v1.0-mini', annotations=False)
-    assert reader.frames('mini_train') + reader.frames('mini_val')
+    reader = NuScenesTables(tables, DatasetDescription(version='v1.0-mini'), annotations=False)
+    assert any(reader.frames(scenes) for scenes in reader.splits().values())
 
 
 def test_the_unchanged_tables_are_read(tables):
     read_tables(tables, 'log', 'location', 'singapore-onenorth')
 
 
-@pytest.mark.parametrize(('table', 'key'), [('sample', 'token'), ('log', 'location')])
+@pytest.mark.parametrize(('table', 'key'), [('sample', 'token'), ('log', 'location'), ('scene', 'name')])
 @pytest.mark.parametrize('name', [name for name in NAMES if name])  # an empty token ends a chain
 def test_names_of_tables_are_names(tables, table, key, name):
     """A token becomes a label's name; a location names its map."""

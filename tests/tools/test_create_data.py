@@ -117,7 +117,6 @@ def test_error_is_one_line_and_nothing_is_written(tmp_path):
     ('arguments', 'message'),
     [
         (['--workers', -1], 'error: --workers: expected a number from 0 on, got -1'),
-        (['--version', 'v2'], "error: version: expected one of v1.0-trainval, v1.0-mini, v1.0-test, got 'v2'"),
         (
             ['--bev-size', 0, 5],
             'error: BEV grid: expected two positive sizes and extents, got (0, 5) and (100.0, 100.0)',

@@ -21,8 +21,9 @@ from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.codec import StoredLabel, encode_label
+from projects.CVT_IO.cvt_io.labels.description import CAMERAS, DatasetDescription
+from projects.CVT_IO.cvt_io.labels.frame import Camera, Frame
 from projects.CVT_IO.cvt_io.labels.infos import write_infos
-from projects.CVT_IO.cvt_io.labels.nuscenes.tables import CAMERAS, Camera, Frame
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from tests.tiny import TOY_CONFIG
 
@@ -42,7 +43,7 @@ def infos(folder: Path) -> list[bytes]:
     )
     frames = [Frame(token, 'scene-0001', 'town', 1, np.eye(4), cameras, ()) for token in ('first', 'second')]
     path = folder / 'seed.json'
-    write_infos(path, frames, 'v1.0-mini', 'val')
+    write_infos(path, frames, DatasetDescription(version='v1.0-mini', cameras=CAMERAS), 'val')
     return [path.read_bytes()]
 
 

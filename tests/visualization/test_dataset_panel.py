@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid, pose_matrix
 from projects.CVT_IO.cvt_io.labels.classes import CLASSES
-from projects.CVT_IO.cvt_io.labels.nuscenes.tables import Annotation
+from projects.CVT_IO.cvt_io.labels.frame import Annotation
 from projects.CVT_IO.cvt_io.visualization import painter
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import (
     CLASS_COLORS,

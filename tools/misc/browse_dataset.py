@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.runner import set_random_seed
@@ -10,7 +11,9 @@ from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.errors import DataError
-from projects.CVT_IO.cvt_io.labels.nuscenes.tables import Annotation, NuScenesTables, splits_of
+from projects.CVT_IO.cvt_io.labels.description import DatasetDescription, read_description
+from projects.CVT_IO.cvt_io.labels.frame import Annotation
+from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
@@ -35,25 +38,27 @@ def parse_args() -> argparse.Namespace:
         '--num', type=cli.positive_int, metavar='N', help='draw N frames, evenly spread over the split; default all'
     )
     which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw these samples, or all whose token begins so')
+    parser.add_argument('--dataset', type=Path, metavar='FILE', help='description that create_data.py was given')
     parser.add_argument('--no-boxes', action='store_true', help='do without the tables and draw no boxes')
     cli.add_cfg_options(parser)
     return parser.parse_args()
 
 
-def read_annotations(dataset: CVTIONuScenesDataset) -> dict[str, tuple[Annotation, ...]]:
+def read_annotations(dataset: CVTIONuScenesDataset, path: Path | None) -> dict[str, tuple[Annotation, ...]]:
     """Annotations of each sample token, from the tables that the infos were made of."""
-    version, split = (dataset.metainfo.get(key) for key in ('version', 'split'))
-    print(f'reading the tables of {Path(dataset.data_root, str(version))}', file=sys.stderr)
+    version, split = (str(dataset.metainfo.get(key)) for key in ('version', 'split'))
+    root = Path(dataset.image_root)
+    print(f'reading the tables of {root / version}', file=sys.stderr)
     try:
-        official = splits_of(version)[split]
-        tables = NuScenesTables(Path(dataset.data_root), version, annotations=split != 'test')
-        return {frame.token: frame.annotations for frame in tables.frames(official)}
+        description = replace(read_description(path) if path else DatasetDescription(), version=version)
+        tables = NuScenesTables(root, description, annotations=description.has_labels)
+        return {frame.token: frame.annotations for frame in tables.frames(tables.splits()[split])}
     except DataError as error:
         raise DataError(f'{error}; --no-boxes draws without the annotated boxes') from error
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     show = cli.has_display() and not args.not_show
     if not show and args.output_dir is None:
@@ -62,7 +67,7 @@ def main() -> None:
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
     indices = frame_indices(dataset, args.frames) if args.frames else dataset.spread(args.num)
-    annotations = {} if args.no_boxes else read_annotations(dataset)
+    annotations = {} if args.no_boxes else read_annotations(dataset, args.dataset)
     if args.output_dir is not None:
         args.output_dir.mkdir(parents=True, exist_ok=True)
     set_random_seed(cfg.get('randomness', {}).get('seed', 0))
@@ -71,7 +76,7 @@ def main() -> None:
         info = dataset.get_data_info(index)
         token = info['sample_token']
         if not args.no_boxes and token not in annotations:
-            raise DataError(f'{dataset.ann_file}: the tables below {dataset.data_root} have no sample {token}')
+            raise DataError(f'{dataset.ann_file}: the tables below {dataset.image_root} have no sample {token}')
         note = f'{args.split} {index + 1} of {len(dataset)}'
         picture = dataset_panel(dataset[index], info, dataset.bev_grid, annotations.get(token, ()), note)
         name = f'{frame_name(info["scene_name"], token)}.png'

@@ -30,9 +30,11 @@ from ..cvt_io.labels.codec import (
     encode_label,
     expand,
 )
+from ..cvt_io.labels.description import DatasetDescription
+from ..cvt_io.labels.frame import Frame
 from ..cvt_io.labels.nuscenes.label_maker import LabelMaker
 from ..cvt_io.labels.nuscenes.map_layers import MapLayers
-from ..cvt_io.labels.nuscenes.tables import Frame, NuScenesTables
+from ..cvt_io.labels.nuscenes.tables import NuScenesTables
 
 RADIUS = 150
 BOX_CLASSES = CLASSES[FIRST_BOX_CLASS:]
@@ -150,7 +152,8 @@ def label_steps(root: Path, version: str, grid: BEVGrid, frames: int) -> dict[st
 
 
 def _frames(root: Path, version: str, count: int) -> list[Frame]:
-    every = NuScenesTables(root, version).frames('mini_train' if version == 'v1.0-mini' else 'train')
+    tables = NuScenesTables(root, DatasetDescription(version=version))
+    every = tables.frames(tables.splits()['train'])
     return [every[index] for index in np.linspace(0, len(every) - 1, min(count, len(every))).astype(int)]
 
 

@@ -4,8 +4,8 @@ from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.frame import Annotation
 from projects.CVT_IO.cvt_io.labels.nuscenes.boxes import bottom_corners, draw_boxes
-from projects.CVT_IO.cvt_io.labels.nuscenes.tables import Annotation
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 # One cell a metre; the ego stands at (5, 5); column = 5 − y, row = 5 − x.

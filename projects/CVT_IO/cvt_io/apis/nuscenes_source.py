@@ -8,7 +8,7 @@ from pathlib import Path
 from ..fileio.checks import image_path
 from ..geometry import BEVGrid
 from ..labels.codec import read_label
-from ..labels.info_reader import (
+from ..labels.infos import (
     check_frame,
     check_infos,
     choose_images,

@@ -16,7 +16,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from ..errors import DataError
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES
-from ..labels.info_reader import (
+from ..labels.infos import (
     are_calibrated,
     check_frame,
     choose_images,
@@ -39,8 +39,9 @@ class CVTIONuScenesDataset(BaseDataset):
 
     Args:
         ann_file: infos, relative to ``data_root``; the labels lie beside them.
-        data_root: folder of the images.
+        data_root: folder of the infos, and of the images unless ``image_root`` says otherwise.
         bev_grid: grid of the labels, ``dict(size=(h, w), metres=(h_m, w_m))``.
+        image_root: folder of the images, for example of a data set that is not writable.
         cameras: cameras to use, in this order; ``None`` takes the infos' own.
         with_labels: whether the items carry a label file. The test split of nuScenes has none.
         extra_tag: prefix that the labels were made with.
@@ -69,6 +70,7 @@ class CVTIONuScenesDataset(BaseDataset):
         ann_file: str,
         data_root: str,
         bev_grid: Mapping,
+        image_root: str | None = None,
         cameras: Sequence[str] | None = None,
         with_labels: bool = True,
         extra_tag: str = EXTRA_TAG,
@@ -80,6 +82,7 @@ class CVTIONuScenesDataset(BaseDataset):
         if not 0 <= max_broken < 1:
             raise ValueError(f'max_broken: expected a share from 0 to less than 1, got {max_broken}')
         self.bev_grid = BEVGrid.from_dict(bev_grid)
+        self.image_root = image_root or data_root
         self.cameras = cameras
         self.with_labels = with_labels
         self.extra_tag = extra_tag
@@ -139,7 +142,7 @@ class CVTIONuScenesDataset(BaseDataset):
         where = f'{self.ann_file}: sample {info.get("sample_token")}'
         check_frame(info, where, calibrated)
         images = choose_images(info, self._metainfo['cameras'], self.cameras, where)
-        info['images'] = [parse_image(image, Path(self.data_root), where, calibrated) for image in images]
+        info['images'] = [parse_image(image, Path(self.image_root), where, calibrated) for image in images]
         if self._label_dir is not None:
             if info['label'] is None:
                 raise DataError(f'{where} has no label; set with_labels=False')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,20 @@ from ..errors import DataError
 Record = dict[str, Any]
 
 
-def read_json(path: Path, drop: Callable[[Record], bool] | None = None) -> Any:
-    """Content of a JSON file; objects for which ``drop`` is true become None while the file is parsed.
+def read_json(path: Path, hook: Callable[[Record], Record | None] | None = None) -> Any:
+    """Content of a JSON file, with or without a byte-order mark.
+
+    Args:
+        path: the file.
+        hook: what becomes of each object while the file is parsed.
 
     Raises:
         DataError: the file is missing, unreadable or no JSON.
     """
-    hook = None if drop is None else lambda record: None if drop(record) else record
     try:
-        with path.open(encoding='utf-8') as file:
-            return json.load(file, object_hook=hook)
+        text = path.read_bytes().decode().removeprefix('\ufeff')
+        with _no_garbage_collection():
+            return json.loads(text, object_hook=hook)
     except OSError as error:
         raise DataError(f'{path}: cannot read file: {error.strerror}') from error
     except ValueError as error:
@@ -32,34 +38,70 @@ def read_json(path: Path, drop: Callable[[Record], bool] | None = None) -> Any:
         raise DataError(f'{path}: unreadable JSON: lists or objects within each other without end') from error
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """JSON has no cycles, for which the collector would search millions of records again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class Table:
     """The records of one JSON table, in the file's order.
 
     Args:
         path: the table's file.
         keys: keys that every record must have.
-        drop: records for which it is true are forgotten while the file is read; they may lack keys.
+        optional: keys that are kept where a record has them; all others are forgotten while the file is read.
+        drop: records for which it is true are forgotten too; they may lack keys.
 
     Raises:
         DataError: the file is unreadable, is not a list of records, or a record lacks a key.
     """
 
-    def __init__(self, path: Path, keys: Iterable[str], drop: Callable[[Record], bool] | None = None) -> None:
-        content = read_json(path, drop)
+    def __init__(
+        self,
+        path: Path,
+        keys: Iterable[str],
+        optional: Iterable[str] = (),
+        drop: Callable[[Record], bool] | None = None,
+    ) -> None:
+        kept = ('token', *keys, *optional)
+
+        def slim(record: Record) -> Record | None:
+            if drop is not None and drop(record):
+                return None
+            return {key: record[key] for key in kept if key in record}
+
         self.path = path
-        self.records: list[Record] = as_records(content, ('token', *keys), path)
+        self.records: list[Record] = as_records(read_json(path, slim), ('token', *keys), path)
         self._by_token = {record['token']: record for record in self.records}
 
-    def get(self, token: str) -> Record:
+    def get(self, token: str, referrer: str = 'another table') -> Record:
         """Record of a token.
 
         Raises:
-            DataError: there is none.
+            DataError: there is none; names the referrer.
         """
         try:
             return self._by_token[token]
         except (KeyError, TypeError):
-            raise DataError(f'{self.path}: no record with token {token!r}, which another table refers to') from None
+            raise DataError(
+                f'{self.path}: no record with token {token!r:.60}, which {referrer} refers to; '
+                'the tables are incomplete or not of one set: copy or export them again'
+            ) from None
+
+    def follow(self, record: Record, key: str, target: Table) -> Record:
+        """Record of another table that one of this table's refers to.
+
+        Raises:
+            DataError: there is none; names both tables and the record.
+        """
+        return target.get(record[key], f'{key} of record {record["token"]!r} of {self.path.name}')
 
     def numbers(self, record: Record, key: str, *shape: int) -> np.ndarray:
         """A record's value as float64 array of a shape.
@@ -72,12 +114,14 @@ class Table:
         except (TypeError, ValueError):
             array = np.empty(0)
         if array.shape != shape or not np.isfinite(array).all():
-            raise self.error(record, key, f'{"×".join(map(str, shape))} finite numbers')
+            as_matrix = ', a quaternion (w, x, y, z) and not a matrix' if array.shape == (3, 3) != shape else ''
+            raise self.error(record, key, f'{"×".join(map(str, shape))} finite numbers{as_matrix}')
         return array
 
     def error(self, record: Record, key: str, expected: str) -> DataError:
         """Error about one value of one record."""
-        return DataError(f'{self.path}: record {record["token"]!r}: expected {key} of {expected}, got {record[key]!r}')
+        value = f'{record[key]!r:.200}'
+        return DataError(f'{self.path}: record {record["token"]!r}: expected {key} of {expected}, got {value}')
 
 
 def as_records(content: Any, keys: Iterable[str], path: Path, what: str = 'table') -> list[Record]:

@@ -25,6 +25,7 @@ FORMAT_VERSION = 1
 NO_VEHICLE = 255
 #: Visibility tokens: at most 40, 60, 80 or 100 % of the vehicle is visible.
 VISIBILITIES = (1, 2, 3, 4)
+FULLY_VISIBLE = VISIBILITIES[-1]
 _CHUNK = 'cvt_io'
 
 

@@ -15,6 +15,8 @@ from .codec import FORMAT_VERSION
 
 EXTRA_TAG = 'cvt_io'
 GRID_FILE = 'grid.json'
+#: Options of a config that trains without validation.
+NO_VALIDATION = 'val_dataloader=None val_evaluator=None val_cfg=None'
 
 
 def infos_path(out_dir: str | Path, extra_tag: str, split: str) -> Path:

@@ -17,7 +17,7 @@ from ..labels.classes import (
     ROAD,
     class_of,
 )
-from ..labels.nuscenes.tables import Annotation
+from ..labels.frame import Annotation
 from . import painter
 from .wireframe import draw_wires, wires
 

@@ -14,8 +14,8 @@ from ..classes import (
     class_of,
     is_vehicle,
 )
+from ..frame import Annotation
 from .raster import pixels_from_world, to_cells
-from .tables import Annotation
 
 # Below it pyquaternion takes a squared norm for 1.
 _UNIT_TOLERANCE = 1e-14
@@ -82,7 +82,7 @@ def _pixels(annotations: Sequence[Annotation], pixels_from_world: np.ndarray) ->
 def _visible(
     instances: np.ndarray, vehicles: list[tuple[float, float, int]]
 ) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
-    """Drops the vehicles that have no cell and numbers the others anew."""
+    """Drops the vehicles that have no cell and renumbers the others."""
     numbers = np.flatnonzero(np.bincount(instances.ravel())[1:]) + 1
     renumbered = np.zeros(len(vehicles) + 1, np.uint16)
     renumbered[numbers] = np.arange(1, len(numbers) + 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,25 @@ from tqdm import tqdm
 from ...errors import DataError
 from ...fileio.atomic import remove_temporaries, write_atomic
 from ...geometry import BEVGrid
-from ..infos import write_infos
+from ..classes import CLASSES, LINE_LAYERS, POLYGON_LAYERS
+from ..description import DatasetDescription
+from ..frame import Frame
+from ..infos import read_metainfo, write_infos
 from ..layout import (
     EXTRA_TAG,
     GRID_FILE,
+    NO_VALIDATION,
     grid_json,
     infos_path,
     label_dir,
 )
-from .label_maker import LabelMaker, label_name
+from .images import whole_frames
+from .label_maker import LabelMaker
 from .map_layers import MapLayers
+from .masks import Masks
 from .parallel import parallel_map
 from .shards import Shard, check_labels
-from .tables import Frame, NuScenesTables, splits_of
+from .tables import NuScenesTables
 
 Result = TypeVar('Result')
 
@@ -41,12 +46,14 @@ class Summary:
         label_bytes: size of each label file, those that were there before included.
         kept: how many label files were there before.
         seconds: time it took.
+        notes: what was assumed or left out, one line each.
     """
 
     frames: Mapping[str, int]
     label_bytes: Sequence[int]
     kept: int
     seconds: float
+    notes: Sequence[str] = ()
 
     def __str__(self) -> str:
         frames = ', '.join(f'{count} {split}' for split, count in self.frames.items())
@@ -54,12 +61,12 @@ class Summary:
         if self.label_bytes:
             mean, most = sum(self.label_bytes) / len(self.label_bytes), max(self.label_bytes)
             text += f'; labels: {mean:.0f} bytes a frame on average, {most} at most, {self.kept} were there before'
-        return text
+        return '\n'.join([text, *(f'note: {note}' for note in self.notes)])
 
 
 def convert(
     root: str | Path,
-    version: str,
+    description: DatasetDescription | str,
     out_dir: str | Path | None = None,
     extra_tag: str = EXTRA_TAG,
     grid: BEVGrid | None = None,
@@ -67,102 +74,138 @@ def convert(
     progress: bool = True,
     shard: Shard | None = None,
     merge: int | None = None,
+    skip_missing_images: bool = False,
 ) -> Summary:
-    """Writes the info file of each split of a version, and the label file of each frame that has annotations.
+    """Writes the info file of each split of a data set, and the label file of each frame that has annotations.
 
-    It may be killed at any moment and run again: whole label files stay, and the outcome is the same, byte by byte.
-    A label folder's ``grid.json`` is there only while all its labels are.
+    Safe to interrupt and rerun: whole label files stay, and the outcome is the same, byte by byte. A label folder's
+    ``grid.json`` is there only while all its labels are.
 
     Args:
-        root: nuScenes folder (tables, key frames, map expansion).
-        version: v1.0-trainval, v1.0-mini or v1.0-test; the last has no labels.
+        root: folder of the data set (tables, key frames, map expansion).
+        description: of the data set, or the version of nuScenes: v1.0-trainval, v1.0-mini or v1.0-test; the last has
+            no labels.
         out_dir: folder for the results, ``root`` by default.
         extra_tag: their prefix.
         grid: the labels' grid, :class:`BEVGrid`'s defaults when None.
         workers: processes to use; 0 or 1 means only this one.
         progress: whether to show a progress bar.
         shard: write only the labels of this share of the frames, and neither infos nor ``grid.json``. Needs no images.
-        merge: make no labels, but see that so many shards made them all, and then write the rest.
+        merge: make no labels, but check that so many shards made them all, and then write the rest.
+        skip_missing_images: whether frames that lack an image are left out, however many they are. Without it this
+            is an error if more than 5 % of the images are missing.
 
     Raises:
-        DataError: something of the data is missing or not as expected, or ``merge`` finds labels missing or wrong.
+        DataError: something of the data is missing or not as expected, ``merge`` finds labels missing or wrong, or the
+            results of another data set would be overwritten.
     """
     start = time.monotonic()
     root, grid = Path(root), grid or BEVGrid()
     out_dir = root if out_dir is None else Path(out_dir)
+    if isinstance(description, str):
+        description = DatasetDescription(version=description)
     if shard is not None and merge is not None:
         raise ValueError(f'shard={shard}, merge={merge}: expected one of them')
-    splits = splits_of(version)
-    labelled = 'test' not in splits
-    if not labelled and (shard or merge):
-        raise DataError(f'{version}: it has no labels that shards could share')
-    frames = _read_frames(root, version, splits, labelled, progress)
-    if shard is not None:
-        frames = shard.share(frames)
-    every = [frame for split in frames.values() for frame in split]
-    maps = _read_maps(root, every) if labelled else {}
+    if not description.has_labels and (shard or merge):
+        raise DataError(f'{description.version}: it has no labels that shards could share')
+    frames, notes = _read_frames(root, description, progress)
     if shard is None:
-        check_images(root, every)
+        _check_out_dir(out_dir, extra_tag, description, frames)
+    else:
+        frames = shard.share(frames)
+    every = _all(frames)
+    maps, missing_classes = _read_maps(root, description, every, notes)
+    if shard is None:
+        frames = whole_frames(root, frames, skip_missing_images, notes)
+    if shard is None and merge is None:
+        every = _all(frames)
 
-    maker = LabelMaker(maps, grid, label_dir(out_dir, extra_tag, grid))
+    masks = Masks(root, description.masks) if description.masks else None
+    maker = LabelMaker(maps, grid, label_dir(out_dir, extra_tag, grid), masks)
     if merge is None:
         out_dir.mkdir(parents=True, exist_ok=True)
     (maker.folder / GRID_FILE).unlink(missing_ok=True)
     written: list[tuple[int, bool]] = []
     if merge is not None:
         written = [(size, True) for size in _check_labels(maker, every, merge, workers, progress)]
-    elif labelled:
+    elif description.has_labels:
         written = _write_labels(maker, every, workers, progress)
     if shard is None:
-        _finish(maker, frames, out_dir, extra_tag, version)
+        _finish(maker, frames, out_dir, extra_tag, description, missing_classes)
+        notes += _hints(frames, root, out_dir)
     else:
         for frame in every:  # other shards may be at work in the same folders
-            remove_temporaries(maker.folder / frame.scene, Path(label_name(frame)).name)
+            remove_temporaries(maker.folder / frame.scene, Path(frame.label_name).name)
     sizes, kept = [size for size, _ in written], sum(there for _, there in written)
-    return Summary({split: len(f) for split, f in frames.items()}, sizes, kept, time.monotonic() - start)
+    return Summary({split: len(f) for split, f in frames.items()}, sizes, kept, time.monotonic() - start, notes)
+
+
+def _all(frames: Mapping[str, Sequence[Frame]]) -> list[Frame]:
+    return [frame for members in frames.values() for frame in members]
 
 
 def _read_frames(
-    root: Path, version: str, splits: Mapping[str, str], labelled: bool, progress: bool
-) -> dict[str, list[Frame]]:
+    root: Path, description: DatasetDescription, progress: bool
+) -> tuple[dict[str, list[Frame]], list[str]]:
+    """Frames of each split, and notes."""
     if progress:
-        print(f'reading the tables of {root / version}', file=sys.stderr)
-    tables = NuScenesTables(root, version, annotations=labelled)
-    frames = {split: tables.frames(official) for split, official in splits.items()}
-    if not any(frames.values()):
-        names = ', '.join(splits.values())
-        raise DataError(f'{tables.scene.path}: expected frames of scenes of the official splits {names}, found none')
-    return frames
+        print(f'reading the tables of {root / description.version}', file=sys.stderr)
+    tables = NuScenesTables(root, description, annotations=description.has_labels and not description.masks)
+    splits = tables.splits()
+    frames = {split: tables.frames(scenes) for split, scenes in splits.items()}
+    return frames, tables.notes
 
 
-def _read_maps(root: Path, frames: Iterable[Frame]) -> dict[str, MapLayers]:
-    locations = sorted({frame.location for frame in frames})
+def _read_maps(
+    root: Path, description: DatasetDescription, frames: Sequence[Frame], notes: list[str]
+) -> tuple[dict[str, MapLayers], list[str]]:
+    """Maps of the frames' locations, and the classes that the labels cannot have."""
+    if not description.has_labels:
+        return {}, []
+    if description.masks:
+        missing = [name for name in CLASSES if name not in description.masks]
+        notes.append(f'labels are made of masks; classes without: {", ".join(missing) or "none"}')
+        return {}, missing
+    locations = sorted({frame.location for frame in frames if frame.location}) if description.map else []
     paths = {location: root / 'maps' / 'expansion' / f'{location}.json' for location in locations}
-    missing = [str(path) for path in paths.values() if not path.is_file()]
+    absent = [str(path) for path in paths.values() if not path.is_file()]
+    if len(absent) == len(paths):
+        note = 'no map expansion' if description.map else 'no map (map: false)'
+        notes.append(f'{note}: labels hold the boxes alone, and no model can learn {", ".join(CLASSES[:4])} from them')
+        return {}, [*POLYGON_LAYERS, *LINE_LAYERS]
+    if absent:
+        raise DataError(f'map expansion: missing {", ".join(absent)}; map: false in a file for --dataset does without')
+    maps = {location: MapLayers.from_file(path) for location, path in paths.items()}
+    missing = [layer for layer in CLASSES if any(layer in layers.missing for layers in maps.values())]
     if missing:
-        raise DataError(f'map expansion: missing {", ".join(missing)}')
-    return {location: MapLayers.from_file(path) for location, path in paths.items()}
+        notes.append(f'a map lacks the layers {", ".join(missing)}: no model can learn them from these labels')
+    return maps, missing
 
 
-def check_images(root: Path, frames: Iterable[Frame], named: int = 5) -> None:
-    """Sees that every image file is there, with one look into each folder.
+def _check_out_dir(out_dir: Path, extra_tag: str, description: DatasetDescription, splits: Iterable[str]) -> None:
+    """Refuses to write over the infos of another data set or version."""
+    for split in splits:
+        path = infos_path(out_dir, extra_tag, split)
+        try:
+            there = read_metainfo(path)
+        except DataError:  # none there, or none that is of use
+            continue
+        found = there.get('dataset'), there.get('version')
+        if found != (description.name, description.version):
+            raise DataError(
+                f'{path}: expected none or those of {description.name} {description.version}, found those of '
+                f'{found[0]} {found[1]}; --extra-tag or --out-dir keeps them apart'
+            )
 
-    Raises:
-        DataError: some are not; says how many and names the first few.
-    """
-    wanted: dict[Path, list[str]] = defaultdict(list)
-    for frame in frames:
-        for camera in frame.cameras:
-            path = root / camera.path
-            wanted[path.parent].append(path.name)
-    missing = []
-    for folder, names in wanted.items():
-        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        missing += [str(folder / name) for name in names if name not in there]
-    if missing:
-        more = ', …' if len(missing) > named else ''
-        total = sum(map(len, wanted.values()))
-        raise DataError(f'images: {len(missing)} of {total} are missing: {", ".join(missing[:named])}{more}')
+
+def _hints(frames: Mapping[str, Sequence[Frame]], root: Path, out_dir: Path) -> list[str]:
+    """What to know for training."""
+    hints = [f'no {split} frames, and so no infos of {split}' for split, members in frames.items() if not members]
+    if not frames.get('val') and 'test' not in frames:
+        hints.append(f'to train without validation: --cfg-options {NO_VALIDATION}')
+    if out_dir.resolve() != root.resolve():
+        hints.append(f'to train: --cfg-options data_root={out_dir} image_root={root}')
+    return hints
 
 
 def _write_labels(maker: LabelMaker, frames: Sequence[Frame], workers: int, progress: bool) -> list[tuple[int, bool]]:
@@ -183,16 +226,24 @@ def _over_frames(
 
 
 def _finish(
-    maker: LabelMaker, frames: Mapping[str, Sequence[Frame]], out_dir: Path, extra_tag: str, version: str
+    maker: LabelMaker,
+    frames: Mapping[str, Sequence[Frame]],
+    out_dir: Path,
+    extra_tag: str,
+    description: DatasetDescription,
+    missing_classes: Sequence[str],
 ) -> None:
     """Writes what says that the labels are all there."""
-    labelled = 'test' not in frames
-    if labelled:
-        scenes = {maker.folder / frame.scene for members in frames.values() for frame in members}
+    if description.has_labels:
+        scenes = {maker.folder / frame.scene for frame in _all(frames)}
         for folder in {maker.folder, *scenes}:
             remove_temporaries(folder)
     for split, members in frames.items():
-        write_infos(infos_path(out_dir, extra_tag, split), members, version, split)
+        path = infos_path(out_dir, extra_tag, split)
+        if members:
+            write_infos(path, members, description, split, missing_classes)
+        else:
+            path.unlink(missing_ok=True)
     remove_temporaries(out_dir, f'{extra_tag}_infos_*')
-    if labelled:
+    if description.has_labels:
         write_atomic(maker.folder / GRID_FILE, grid_json(maker.grid).encode())

@@ -17,9 +17,10 @@ from ..codec import (
     decode_stored,
     encode_label,
 )
+from ..frame import Frame
 from .boxes import draw_boxes
 from .map_layers import MapLayers
-from .tables import Frame
+from .masks import Masks
 
 MISSING, DAMAGED, OUTDATED = 'missing', 'damaged or of another grid', 'made from other data'
 
@@ -29,27 +30,35 @@ class LabelMaker:
     """Makes label files of one grid.
 
     Attributes:
-        maps: map of each location.
+        maps: map of each location; of others no map classes are drawn.
         grid: the labels' grid.
         folder: the grid's label folder.
+        masks: masks to make the labels of, instead of map and boxes.
     """
 
     maps: Mapping[str, MapLayers]
     grid: BEVGrid
     folder: Path
+    masks: Masks | None = None
 
     def make(self, frame: Frame) -> StoredLabel:
         """Draws a frame's label."""
-        map_bits = self.maps[frame.location].draw(frame.world_from_ego, self.grid)
-        box_bits, instances, vehicles = draw_boxes(frame.annotations, frame.world_from_ego, self.grid)
-        return StoredLabel(map_bits | box_bits, instances, vehicles, self.grid, self.source(frame))
+        if self.masks is not None:
+            return StoredLabel(*self.masks.draw(frame, self.grid), self.grid, self.source(frame))
+        bits, instances, vehicles = draw_boxes(frame.annotations, frame.world_from_ego, self.grid)
+        if frame.location in self.maps:
+            bits |= self.maps[frame.location].draw(frame.world_from_ego, self.grid)
+        return StoredLabel(bits, instances, vehicles, self.grid, self.source(frame))
 
     def source(self, frame: Frame) -> str:
         """Digest of all that a frame's label depends on."""
+        drawing = self.masks.digest(frame) if self.masks is not None else None
+        if frame.location in self.maps:
+            drawing = self.maps[frame.location].digest
         inputs = [
             FORMAT_VERSION,
             self.grid.to_dict(),
-            self.maps[frame.location].digest,
+            drawing,
             frame.world_from_ego.tolist(),
             frame.annotations,
         ]
@@ -57,7 +66,7 @@ class LabelMaker:
 
     def state(self, frame: Frame) -> int | str:
         """A frame's label file: its size in bytes if it is whole and made from this very data, or what is wrong."""
-        path = self.folder / label_name(frame)
+        path = self.folder / frame.label_name
         try:
             data = path.read_bytes()
             source = decode_stored(data, self.grid, path).source
@@ -76,13 +85,8 @@ class LabelMaker:
         state = self.state(frame)
         if isinstance(state, int):
             return state, True
-        path = self.folder / label_name(frame)
+        path = self.folder / frame.label_name
         path.parent.mkdir(parents=True, exist_ok=True)
         data = encode_label(self.make(frame))
         write_atomic(path, data)
         return len(data), False
-
-
-def label_name(frame: Frame) -> str:
-    """A frame's label file, relative to the label folder of any grid."""
-    return f'{frame.scene}/{frame.token}.png'

@@ -16,7 +16,7 @@ import shapely
 from ...errors import DataError
 from ...fileio.records import Record, as_records, read_json
 from ...geometry import BEVGrid
-from ..classes import LINE_LAYERS, POLYGON_LAYERS
+from ..classes import CLASSES, LINE_LAYERS, POLYGON_LAYERS
 from .raster import cells_of, covered_area, pixels_from_world
 
 #: Records count if they reach into the square of ± this many metres around the ego vehicle.
@@ -86,8 +86,8 @@ class MapLayers:
     """The layers of one map that labels need.
 
     Attributes:
-        polygons: those of each of ``POLYGON_LAYERS``.
-        lines: those of each of ``LINE_LAYERS``.
+        polygons: those of each of ``POLYGON_LAYERS`` that the map has.
+        lines: those of each of ``LINE_LAYERS`` that it has.
         digest: of the map file.
     """
 
@@ -97,19 +97,24 @@ class MapLayers:
 
     @classmethod
     def from_file(cls, path: Path) -> MapLayers:
-        """Reads a map expansion file, version 1.3 or newer.
+        """Reads a map expansion file of any version; the layers that labels need are the same in all of them.
 
         Raises:
-            DataError: the file is missing, unreadable, older, or a key or token in it is missing.
+            DataError: the file is missing or unreadable, has none of the layers, or a key or token in it is missing.
         """
         content = read_json(path)
-        version = str(content.get('version', '1.0')) if isinstance(content, dict) else '0'
-        if version < '1.3':
-            raise DataError(f'{path}: expected the map expansion of version 1.3 or newer, found version {version}')
+        layers = [layer for layer in (*POLYGON_LAYERS, *LINE_LAYERS) if isinstance(content, dict) and layer in content]
+        if not layers:
+            raise DataError(f'{path}: expected a map expansion with the layers {", ".join(CLASSES[:4])}, found none')
         reader = _MapReader(path, content)
-        polygons = {layer: Polygons.of(reader.polygons(layer)) for layer in POLYGON_LAYERS}
-        lines = {layer: Lines.of(reader.lines(layer)) for layer in LINE_LAYERS}
+        polygons = {layer: Polygons.of(reader.polygons(layer)) for layer in POLYGON_LAYERS if layer in layers}
+        lines = {layer: Lines.of(reader.lines(layer)) for layer in LINE_LAYERS if layer in layers}
         return cls(polygons, lines, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    @property
+    def missing(self) -> list[str]:
+        """Layers that the map does not have."""
+        return [layer for layer in (*POLYGON_LAYERS, *LINE_LAYERS) if layer not in self.polygons | self.lines]
 
     def draw(self, world_from_ego: np.ndarray, grid: BEVGrid) -> np.ndarray:
         """Class bits (h, w) uint16 of classes 0–3 around a flat ego pose (4, 4).
@@ -123,10 +128,12 @@ class MapLayers:
         area = shapely.box(*np.concatenate(covered_area(grid, world_from_ego)))
         matrix = pixels_from_world(grid, world_from_ego)
         planes = np.zeros((len(POLYGON_LAYERS) + len(LINE_LAYERS), *grid.size), np.uint8)
-        for index, layer in enumerate(POLYGON_LAYERS):
-            _fill(planes[index], self.polygons[layer].near(square, area), matrix, 1 << index)
-        for index, layer in enumerate(LINE_LAYERS, len(POLYGON_LAYERS)):
-            cells = cells_of(self.lines[layer].near(lower, upper, area), matrix)
+        for layer, polygons in self.polygons.items():
+            index = CLASSES.index(layer)
+            _fill(planes[index], polygons.near(square, area), matrix, 1 << index)
+        for layer, lines in self.lines.items():
+            index = CLASSES.index(layer)
+            cells = cells_of(lines.near(lower, upper, area), matrix)
             cv2.polylines(planes[index], cells, False, (1 << index,), thickness=1)
         return np.bitwise_or.reduce(planes).astype(np.uint16)
 
@@ -162,7 +169,7 @@ class _MapReader:
                     exterior, [self._coordinates(h['node_tokens']) for h in holes if h['node_tokens']]
                 )
             except (ValueError, TypeError) as error:
-                raise DataError(f'{self.path}: polygon {outline["token"]!r} is none: {error}') from error
+                raise DataError(f'{self.path}: invalid polygon {outline["token"]!r}: {error}') from error
 
     def lines(self, layer: str) -> Iterable[np.ndarray]:
         """Node coordinates (n, 2) of the lines of a layer, record by record."""

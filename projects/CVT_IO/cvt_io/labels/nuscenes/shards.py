@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from .tables import Frame
+from ..frame import Frame
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class _Gap:
 
 
 def check_labels(folder: Path, frames: Sequence[Frame], count: int, states: Iterable[str | int]) -> list[int]:
-    """Sees that every label is there, whole, of the grid and made from this very data.
+    """Checks that every label is there, whole, of the grid and made from this very data.
 
     Args:
         folder: of the labels.

@@ -1,0 +1,133 @@
+"""What a data set in nuScenes' table format is like; nuScenes itself is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+
+from ..errors import DataError
+from ..fileio.checks import is_name
+from .classes import CLASSES, FIRST_BOX_CLASS, PEDESTRIAN
+from .codec import VISIBILITIES
+
+CAMERAS = ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_BACK_LEFT', 'CAM_BACK', 'CAM_BACK_RIGHT')
+LIDAR = 'LIDAR_TOP'
+#: A value of ``categories``: a vehicle of none of the classes, as nuScenes' emergency vehicles.
+OTHER_VEHICLE = 'vehicle'
+_BOX_CLASSES = CLASSES[FIRST_BOX_CLASS:]
+
+
+@dataclass(frozen=True)
+class DatasetDescription:
+    """A data set of nuScenes' tables; docs/own_data.md explains each field with examples.
+
+    Attributes:
+        name: of the data set, for its infos.
+        version: folder of the tables below the data set's root.
+        cameras: channels of the cameras, in the order in which the model gets them.
+        reference: channel whose time defines a key frame's ego pose; None for ``LIDAR_TOP`` or, in a data set that has
+            no such sensor, for the first camera.
+        splits: ``official`` for nuScenes' scenes; ``{val_share: 0.2, seed: 0}``; a JSON file ``{split: [scene, …]}``;
+            or such a mapping itself, in which a text file with a scene a line may stand for a list. Splits are train,
+            val and test.
+        categories: the set's own name of a category → one of the box classes, ``vehicle`` for another vehicle, or None
+            for something else. Without it, nuScenes' own rule (:func:`class_of`).
+        visibility: token or level of the visibility table → 1, 2, 3 or 4, from 0–40 % to 80–100 % visible. A vehicle
+            without visibility counts as fully visible.
+        map: whether to use the map expansion, if there is one.
+        masks: class → ``.png`` or ``.npz`` file of a frame, with ``{scene}`` and ``{token}`` in its path below the data
+            set's root; labels are made of these and not of boxes and map.
+        labelled: whether the frames get labels.
+        folder: folder that the files of ``splits`` are relative to.
+
+    Raises:
+        DataError: a field is wrong.
+    """
+
+    name: str = 'nuscenes'
+    version: str = 'v1.0-trainval'
+    cameras: tuple[str, ...] = CAMERAS
+    reference: str | None = None
+    splits: str | Mapping[str, Any] = 'official'
+    categories: Mapping[str, str | None] = field(default_factory=dict)
+    visibility: Mapping[str, int] = field(default_factory=lambda: {str(level): level for level in VISIBILITIES})
+    map: bool = True
+    masks: Mapping[str, str] = field(default_factory=dict)
+    labelled: bool = True
+    folder: Path = Path()
+
+    def __post_init__(self) -> None:
+        cameras = self.cameras
+        if isinstance(cameras, str) or not isinstance(cameras, Sequence) or not all(map(is_name, cameras)):
+            raise DataError(f'cameras: expected a list of names, found {cameras!r:.100}')
+        if not cameras or len(set(cameras)) < len(cameras):
+            raise DataError(f'cameras: expected at least one camera, each once, found {", ".join(cameras) or "none"}')
+        for key in ('categories', 'visibility', 'masks'):
+            if not isinstance(getattr(self, key), Mapping):
+                raise DataError(f'{key}: expected a mapping, found {getattr(self, key)!r:.100}')
+        for category, name in self.categories.items():
+            _expect(name, (*_BOX_CLASSES, OTHER_VEHICLE, None), f'categories.{category}')
+        for token, level in self.visibility.items():
+            _expect(level, VISIBILITIES, f'visibility.{token}')
+        for name, template in self.masks.items():
+            _expect(name, CLASSES, 'masks')
+            if not isinstance(template, str) or not template.endswith(('.png', '.npz')) or '{token}' not in template:
+                raise DataError(
+                    f'masks.{name}: expected a path with {{token}} that ends in .png or .npz, got {template!r}'
+                )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the frames get labels; those of nuScenes' own test version cannot."""
+        return self.labelled and self.version != 'v1.0-test'
+
+    def category(self, name: str) -> str:
+        """nuScenes' name of the set's category, which :func:`class_of` and :func:`is_vehicle` understand."""
+        if not self.categories:
+            return name
+        own = self.categories.get(name)
+        if own is None:
+            return 'other'
+        return own if own in (OTHER_VEHICLE, CLASSES[PEDESTRIAN[0]]) else f'{OTHER_VEHICLE}.{own}'
+
+
+def read_description(path: Path) -> DatasetDescription:
+    """Description in a YAML, JSON or Python file whose keys are the fields.
+
+    Raises:
+        DataError: the file is missing or broken, a key is unknown or its value wrong.
+    """
+    try:
+        if path.suffix == '.py':
+            content = Config.fromfile(path).to_dict()
+        else:
+            content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
+    except OSError as error:
+        raise DataError(f'{path}: cannot read description: {error.strerror}') from error
+    except Exception as error:  # whatever YAML or Python says, on one line
+        raise DataError(f'{path}: unreadable description: {" ".join(str(error).split())}') from error
+    known = [f.name for f in fields(DatasetDescription) if f.name != 'folder']
+    if not isinstance(content, dict):
+        raise DataError(f'{path}: expected the keys {", ".join(known)}, found {content!r:.60}')
+    unknown = [key for key in content if key not in known]
+    if unknown:
+        raise DataError(f'{path}: {unknown[0]}: unknown key; expected {", ".join(known)}')
+    for key in ('categories', 'visibility'):  # YAML reads 1 as a number
+        if isinstance(content.get(key), dict):
+            content[key] = {str(name): value for name, value in content[key].items()}
+    if isinstance(content.get('cameras'), list):
+        content['cameras'] = tuple(content['cameras'])
+    try:
+        return DatasetDescription(**content, folder=path.parent)
+    except DataError as error:
+        raise DataError(f'{path}: {error}') from error
+
+
+def _expect(value: Any, known: Sequence, where: str) -> None:
+    if value not in known or isinstance(value, bool):
+        raise DataError(f'{where}: expected one of {", ".join(map(str, known))}, found {value!r:.60}')
