@@ -71,12 +71,12 @@ def test_scores_by_hand():
 def test_only_vehicles_have_visibility():
     data = report(of_vehicles=False)
     assert 'by_visibility' not in data['groups']['vehicle']
-    assert 'others left out' not in markdown(data)
+    assert 'others ignored' not in markdown(data)
 
 
 def test_markdown():
     lines = markdown(report()).splitlines()
-    assert lines[2] == '2 frames with 2 vehicles on the grid; in a frame 1.0 on average, median 1, at most 2.'
+    assert lines[2] == '2 frames with 2 vehicles on the grid; per frame: mean 1.0, median 1, maximum 2.'
     for row in (
         '| 4: 80–100 % | 1 |',
         'IoU@0.50 0.500',

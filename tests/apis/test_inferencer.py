@@ -130,7 +130,7 @@ def test_broken_frames(tmp_path, toy_root, inferencer, capsys):
     assert f'skipped: {broken}: expected an image' in capsys.readouterr().err
     with pytest.raises(DataError, match='all 1 frames are broken'):
         inferencer(infos_file, frames=[content['data_list'][1]['sample_token']], skip_broken=True)
-    with pytest.raises(DataError, match=r'found .* a second time'):
+    with pytest.raises(DataError, match=r'expected a unique name, found .* twice'):
         inferencer([infos_file, infos_file], frames=[content['data_list'][0]['sample_token']])
 
 
@@ -180,7 +180,7 @@ def test_bad_models(model, weights, device, message):
     ('inputs', 'settings', 'message'),
     [
         ('val', dict(score_thr=2.0), 'score_thr: expected a probability'),
-        ('val', dict(batch_size=0), 'batch_size: expected a number of frames from 1 on, found 0'),
+        ('val', dict(batch_size=0), 'batch_size: expected at least 1, found 0'),
         ([], {}, 'inputs: expected at least one, found none'),
     ],
 )
@@ -192,7 +192,7 @@ def test_bad_settings(inferencer, inputs, settings, message):
 def test_a_split_that_the_config_has_not(toy_root, inferencer, monkeypatch):
     """It is not answered with another split."""
     monkeypatch.setitem(inferencer.cfg, 'val_dataloader', None)
-    with pytest.raises(DataError, match='expected a val_dataloader, as val was asked for'):
+    with pytest.raises(DataError, match='expected a val_dataloader for the input'):
         inferencer('val')
 
 
@@ -200,7 +200,7 @@ def test_windows(tmp_path, inferencer, frame, monkeypatch):
     """One picture each, the one that is returned; without a display or a toolkit it is said before anything is done."""
     rig, shown = rig_json(frame, tmp_path / 'rig.json'), []
     monkeypatch.setattr('matplotlib.pyplot.get_backend', lambda: 'agg')
-    with pytest.raises(DataError, match='show: no display, or no toolkit for windows'):
+    with pytest.raises(DataError, match='show: no display or no GUI toolkit'):
         inferencer(rig, show=True)
     monkeypatch.setattr('matplotlib.pyplot.get_backend', lambda: 'TkAgg')
     monkeypatch.setattr(inferencer.visualizer, 'show', lambda *args, **kwargs: shown.append((*args, kwargs)))

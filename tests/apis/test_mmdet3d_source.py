@@ -147,12 +147,12 @@ def broken(entry: dict, *keys: str, value: object = None) -> dict:
         (['ego2global'], None, 'ego2global: expected 4×4 finite numbers, found None'),
         (['ego2global'], np.eye(4) * 2, 'ego2global: expected a rotation and a translation'),
         (['lidar_points', 'lidar2ego'], [[1]], 'lidar_points.lidar2ego: expected 4×4 finite numbers'),
-        (['images'], None, 'images: expected a dict with one entry a camera, found None'),
+        (['images'], None, 'images: expected a dict with one entry per camera, found None'),
         (['images', 'CAM_BACK'], 3, 'images: expected CAM_BACK with its keys'),
         (['images', 'CAM_BACK', 'lidar2cam'], None, r'images.CAM_BACK.lidar2cam: expected 4×4'),
         (['images', 'CAM_BACK', 'cam2img'], [[0.0] * 3] * 3, r'cam2img: expected positive focal lengths'),
-        (['images', 'CAM_BACK', 'img_path'], '../../etc/passwd', 'img_path: no such file as'),
-        (['images', 'CAM_BACK', 'img_path'], 'a' * 5000, 'img_path: no such file as'),
+        (['images', 'CAM_BACK', 'img_path'], '../../etc/passwd', 'img_path: no such file: '),
+        (['images', 'CAM_BACK', 'img_path'], 'a' * 5000, 'img_path: no such file: '),
     ],
 )
 def test_broken_entries_are_named(tmp_path, toy_root, frame, keys, value, message):

@@ -66,8 +66,8 @@ def test_ego_from_cam_is_the_inverse():
 
 
 BAD = [
-    (('cameras',), {}, 'cameras: expected an object with one entry a camera'),
-    (('frames',), [], r'frames: expected a list with one entry a frame, found \[\]'),
+    (('cameras',), {}, 'cameras: expected an object with one entry per camera'),
+    (('frames',), [], r'frames: expected a list with one entry per frame, found \[\]'),
     (('lidar',), 1, "expected .* found 'lidar'"),
     (('cameras', 'left', 'intrinsics'), [[1, 2], [3, 4]], 'cameras.left.intrinsics: expected 3×3 finite numbers'),
     (('cameras', 'left', 'intrinsics'), [['1', '0', '1'], ['0', '1', '1'], ['0', '0', '1']], 'expected 3×3 finite'),

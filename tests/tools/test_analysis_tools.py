@@ -77,7 +77,7 @@ def test_benchmark_times_in_turn_and_gives_ratios(tmp_path, checkpoint, capsys):
 def test_benchmark_where_memory_cannot_be_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(memory, '_PROC', tmp_path)
     assert run_tool(BENCHMARK, TOY_CONFIG, '--samples', 1, '--warm-up', 1) is None
-    assert 'not known' in capsys.readouterr().out
+    assert 'unknown' in capsys.readouterr().out
 
 
 def test_benchmark_of_a_training_step(tmp_path, options):

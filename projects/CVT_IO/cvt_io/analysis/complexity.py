@@ -1,8 +1,8 @@
-"""Counts parameters and multiply-accumulates, wholly and by the notes' convention.
+"""Counts parameters and multiply-accumulates, in total and by the notes' convention.
 
-Both are counted on the *plain* forward pass, in which every attention block projects the queries, keys and values of
-each camera, also those that are the same for all cameras. So the counts say what the architecture asks for, and do not
-depend on how cleverly the model at hand computes it.
+Both are counted on the *reference* forward pass, in which every attention block projects queries, keys and values for
+each camera, even if they are the same. The counts therefore describe the architecture, not its optimised
+implementation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Complexity:
         macs: multiply-accumulates of all convolutions and matrix products, attention included.
         params_notes: parameters by the notes' convention, see :class:`_NotesCounter`.
         macs_notes: multiply-accumulates by the notes' convention.
-        parts: ``macs`` by part: ``backbone``; ``encode``, ``process`` and ``decode``, or ``neck`` where there are no
+        parts: ``macs`` by part: ``backbone``; ``encode``, ``process`` and ``decode``, or ``neck`` for models without
             latents; ``bev_decoder``; ``head``.
     """
 
@@ -46,22 +46,22 @@ class Complexity:
 
 
 def count_complexity(model: CVTIOSegmentor, image_size: tuple[int, int], cameras: int = 6) -> Complexity:
-    """Counts a model's cost for one sample, without computing anything.
+    """Counts the cost of one sample from tensor shapes alone.
 
     Args:
-        model: is left in evaluation mode and without gradients.
-        image_size: (height, width) of the resized, cropped images.
+        model: set to evaluation mode, with gradients disabled.
+        image_size: (height, width) of the model's input.
         cameras: number of images.
     """
     model.eval().requires_grad_(False)
     notes, flops = _NotesCounter(model), FlopCounterMode(display=False)
-    shapes = FakeTensorMode(allow_non_fake_inputs=True)  # tensors of nothing but a shape
-    # The one attention kernel whose products PyTorch's counter sees on every device.
+    shapes = FakeTensorMode(allow_non_fake_inputs=True)
+    # The only attention kernel whose products PyTorch's counter sees on every device.
     with shapes, sdpa_kernel(SDPBackend.MATH), plain_forward(), _every_camera(model), notes.counting(), flops:
         calibration = dict(intrinsics=torch.empty(1, cameras, 3, 3), cam_from_ego=torch.empty(1, cameras, 4, 4))
         model(dict(imgs=torch.empty(1, cameras, 3, *image_size), **calibration), mode='tensor')
     by_module = flops.get_flop_counts()
-    # PyTorch counts an addition and a multiplication as two operations.
+    # PyTorch counts a multiply-accumulate as two operations.
     macs = {name: sum(operations.values()) // 2 for name, operations in by_module.items()}
     return Complexity(
         params=sum(parameter.numel() for parameter in model.parameters()),
@@ -82,7 +82,7 @@ def _part_names(model: nn.Module) -> list[str]:
 
 @contextmanager
 def _every_camera(model: nn.Module) -> Iterator[None]:
-    """Every camera's queries, keys and values are computed, whether or not they differ from the other cameras'."""
+    """Makes attention blocks compute queries, keys and values for every camera, even if they are the same."""
 
     def expand(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         query, key, value, *skip = args
@@ -97,12 +97,12 @@ def _every_camera(model: nn.Module) -> Iterator[None]:
 
 
 class _NotesCounter:
-    """Counts as the notes did, with ``thop`` and its default rules.
+    """Counts by the convention of the notes, which used ``thop`` with its default rules.
 
-    thop knows modules by their exact type. The backbone's convolutions were a padded subclass there and count nothing,
-    whatever they are built of here; neither do bare parameters (latents, BEV prior) and attention products.
-    Normalisations cost 4 operations an input element, bilinear upsampling 11 an output element. A module that is called
-    several times costs as often and has its parameters once.
+    thop matches modules by exact type. The original backbone's convolutions were a padded subclass, so they are not
+    counted, and neither are bare parameters (latents, BEV prior) and attention products. Normalisations cost 4
+    operations per input element, bilinear upsampling 11 per output element. A module called several times has its
+    parameters counted once and its operations for each call.
     """
 
     def __init__(self, model: CVTIOSegmentor) -> None:
@@ -117,7 +117,7 @@ class _NotesCounter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """While it lasts, forward passes add to ``macs``."""
+        """Adds the operations of forward passes within the context to ``macs``."""
         with ExitStack() as hooks:
             for module in self._counted:
                 hooks.enter_context(module.register_forward_hook(self._add))

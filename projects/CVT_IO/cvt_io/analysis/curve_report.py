@@ -1,4 +1,4 @@
-"""A comparison of :mod:`.curves` in words, as a table, and as plain data for JSON."""
+"""A comparison of :mod:`.curves` as text, as a table, and as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .curves import (
 )
 
 SOURCE = 'logs of the original runs, public repository Doctor-James/cvt_io (2022, MIT): nuScenes v1.0, vehicles'
-#: What is to be known of a logged run of the notes before it is taken as a measure.
+#: Caveats about logged runs of the notes.
 CAVEATS = {
     'cvt_io_v1_1': 'its log begins from an earlier checkpoint, so it has seen more samples than its steps say',
     'cvt_io_v2_6_rerun': 'it never rose from IoU 0',
@@ -28,7 +28,7 @@ STANDING = {Verdict.AHEAD: 'ahead of', Verdict.LEVEL: 'level with', Verdict.BEHI
 
 
 def headline(comparison: Comparison) -> str:
-    """The verdict in one line."""
+    """The verdict as one line."""
     run, notes = comparison.run, comparison.notes.name
     match comparison.verdict:
         case Verdict.COLLAPSED if run.collapse is not None:
@@ -44,7 +44,7 @@ def headline(comparison: Comparison) -> str:
 
 
 def remarks(comparison: Comparison) -> list[str]:
-    """What the verdict alone does not tell."""
+    """Details beyond the verdict."""
     name = comparison.notes.name
     lines = []
     if comparison.notes_collapse is not None:
@@ -53,18 +53,18 @@ def remarks(comparison: Comparison) -> list[str]:
         lines.append(f'{name}: {CAVEATS[name]}')
     if comparison.verdict in STANDING:
         lines.append(f'means of the last {WINDOW} common validations; level is a difference of up to {TOLERANCE}')
-    known = ' (assumed; no config beside the log says it)' if comparison.samples_assumed else ''
+    known = ' (assumed, as there is no config next to the log)' if comparison.samples_assumed else ''
     lines.append(f'steps are optimizer steps of 20 samples; a step of the run has {comparison.samples_per_step}{known}')
     return lines
 
 
 def when(collapse: Collapse) -> str:
-    """When it happened, in words."""
+    """The time of a collapse as text."""
     return f'between steps {collapse.after:,} and {collapse.by:,}' if collapse.after else f'by step {collapse.by:,}'
 
 
 def table(comparison: Comparison) -> str:
-    """The latest common validations and training losses, the run's beside the notes'."""
+    """The latest common validations and training losses, side by side."""
     blocks = []
     for title, rows in (('validations', validation_rows(comparison)), ('training losses', training_rows(comparison))):
         if rows:
@@ -74,7 +74,7 @@ def table(comparison: Comparison) -> str:
 
 
 def validation_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """IoUs at those validations of the run that lie within the notes' steps; ``None`` for NaN or not logged."""
+    """IoUs at the validations of the run within the notes' steps; ``None`` for NaN or missing values."""
     steps = comparison.run.iou['iou_050'].steps
     columns = {'step': steps}
     for field, ours in comparison.run.iou.items():
@@ -84,13 +84,13 @@ def validation_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def training_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Training losses at the notes' points, means over 500 steps; ``None`` for NaN."""
+    """Training losses at the steps of the notes, means over 500 steps; ``None`` for NaN."""
     steps, ours, theirs = comparison.training_losses()
     return _rows({'step': steps, 'run_loss': ours, 'notes_loss': theirs})
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:
-    """Everything as plain values for JSON, which has no NaN."""
+    """Plain values for JSON, without NaN."""
     return {
         'run': comparison.run.name,
         'notes': comparison.notes.name,
@@ -121,7 +121,7 @@ def _plain(value: float) -> float | None:
 
 
 def _aligned(rows: Sequence[dict[str, Any]]) -> str:
-    """Columns to the right, each as wide as its head."""
+    """Formats a table with right-aligned columns."""
     lines = ['  '.join(f'{head:>9}' for head in rows[0])]
     for step, *values in (row.values() for row in rows):
         cells = [f'{step:,}'] + ['–' if value is None else f'{value:.4f}' for value in values]

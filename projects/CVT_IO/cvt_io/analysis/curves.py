@@ -1,20 +1,20 @@
-"""Puts a run beside a logged run of the notes and says where it stands.
+"""Compares a run with a logged run of the notes.
 
-Steps here are always the notes': optimizer steps of 20 samples that are done, so runs with other batches are compared
-by samples seen. (The notes' logs count from 0: their step 1,406 is 1,407 steps done.)
+Steps are completed optimizer steps of 20 samples, as in the notes, so runs with other batch sizes are compared by
+samples seen. (The notes' logs count from 0: their step 1,406 means 1,407 completed steps.)
 
-**The rule.** The first that applies is the verdict:
+The verdict is the first of these that applies:
 
 1. *collapsed*: by the health detector that watches live runs too (:mod:`..engine.health.detector`), at the end of the
-   curves the training loss is not finite; or the IoU has fallen to next to nothing; or the loss has jumped and
-   stayed there since the last validation. (The notes' ``cvt_io_v2_3`` and ``cvt_io_v2_6`` collapsed.)
+   curves the training loss is not finite, or the IoU has fallen to almost zero, or the loss has jumped and stayed
+   high since the last validation. (The notes' ``cvt_io_v2_3`` and ``cvt_io_v2_6`` collapsed.)
 2. *undecided*: no validation lies within the steps of the notes' log.
-3. *not learning*: by the same detector, the IoU is still at zero when it is late.
+3. *not learning*: by the same detector, the IoU is still at zero late in the run.
 4. *level*, *ahead* or *behind*: by the mean difference over the last :data:`WINDOW` common validations, with a
-   tolerance of :data:`TOLERANCE`. (A single validation of the notes strays from the median of its neighbours by up to
-   0.04, standard deviation.)
+   tolerance of :data:`TOLERANCE`. (A single validation of the notes deviates from the median of its neighbours with a
+   standard deviation of up to 0.04.)
 
-All of them speak of IoU@0.50 with the visibility mask.
+IoU means IoU@0.50 with the visibility mask.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOLERANCE = 0.02
 
 NOTES_BATCH = 20
 NOTES_STEPS = 100_000
-#: Steps over which a value of the notes' training loss is a mean.
+#: Number of steps averaged in a training loss of the notes.
 NOTES_LOSS_STEPS = 500
 LOGGED_RUNS = tuple(notes.validation_curves())
 
@@ -44,7 +44,7 @@ LOSS_KEY = 'loss'
 
 
 class Verdict(StrEnum):
-    """Where a run stands; the module's docstring has the rule."""
+    """Result of a comparison; see the module's docstring."""
 
     AHEAD = 'ahead'
     BEHIND = 'behind'
@@ -62,13 +62,13 @@ class Curve:
     values: np.ndarray
 
     def at(self, steps: np.ndarray) -> np.ndarray:
-        """Linear between the steps, NaN outside of them."""
+        """Interpolates linearly; NaN outside the range of steps."""
         if not self.steps.size:
             return np.full(len(steps), np.nan)
         return np.interp(steps, self.steps, self.values, left=np.nan, right=np.nan)
 
     def means(self, steps: np.ndarray, width: int) -> Curve:
-        """Mean values over the ``width`` steps up to each of ``steps``, where there are any."""
+        """Means over the last ``width`` steps before each of ``steps``, where there are values."""
         means = {}
         for step in steps:
             window = (self.steps > step - width) & (self.steps <= step)
@@ -79,7 +79,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Collapse:
-    """The last logged step at which all was well (0: there was none), and the next one."""
+    """The last logged step before a collapse (0 if there is none), and the first one after it."""
 
     after: int
     by: int
@@ -92,8 +92,8 @@ class Side:
     Attributes:
         iou: curves of ``iou_050`` and ``iou_040``, with the visibility mask, in [0, 1].
         loss: training loss.
-        collapse: where its curves end in a collapse.
-        never_learnt: its IoU is at zero when it is late.
+        collapse: the collapse in which the curves end, if any.
+        never_learnt: whether the IoU is still at zero late in the run.
     """
 
     name: str
@@ -105,16 +105,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside a run of the notes.
+    """A run compared with a run of the notes.
 
     Attributes:
-        run, notes: the two.
-        samples_per_step: of the run's own steps.
-        samples_assumed: nothing said how many, so the recipe's are taken.
+        run, notes: the two runs.
+        samples_per_step: samples per step of the run.
+        samples_assumed: whether ``samples_per_step`` is unknown and assumed to be the recipe's.
         verdict: see the module's docstring.
-        window: first and last of the common validations that count; ``None`` if there are none.
-        run_iou, notes_iou: mean IoU@0.50 over the last common validations.
-        notes_collapse: the collapse of the notes' run, if it had happened by the last common validation.
+        window: first and last of the common validations that are compared; ``None`` if there are none.
+        run_iou, notes_iou: mean IoU@0.50 over these validations.
+        notes_collapse: the collapse of the notes' run, if it happened before the last common validation.
     """
 
     run: Side
@@ -133,7 +133,7 @@ class Comparison:
         return self.window and self.window[1]
 
     def training_losses(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Steps of the notes' points, the run's mean loss over the 500 steps up to each, and theirs; each (n,)."""
+        """Steps of the notes, and mean losses of the run and the notes over the preceding 500 steps; each (n,)."""
         theirs = self.notes.loss
         ours = self.run.loss.means(theirs.steps, NOTES_LOSS_STEPS)
         return ours.steps, ours.values, theirs.values[np.isin(theirs.steps, ours.steps)]
@@ -144,8 +144,9 @@ def compare(run: Run, name: str, samples_per_step: int | None = None) -> Compari
 
     Args:
         run: the log.
-        name: of the notes' run.
-        samples_per_step: of the run; ``None`` takes its dumped config's ``train_cfg.base_batch_size``, or 20.
+        name: name of the notes' run.
+        samples_per_step: samples per step of the run; ``None`` takes ``train_cfg.base_batch_size`` of its dumped
+            config, or 20.
     """
     told = samples_per_step or run.samples_per_step()
     ours, theirs = _side(run, (told or NOTES_BATCH) / NOTES_BATCH), notes_side(name)
@@ -180,8 +181,8 @@ def notes_side(name: str) -> Side:
 
 
 def _side(run: Run, scale: float) -> Side:
-    """Args: scale, the notes' steps to one of the run's."""
-    run.curve(IOU_KEYS['iou_050'] if run.validation else LOSS_KEY)  # its error says which keys there are
+    """Args: scale, the number of notes' steps per step of the run."""
+    run.curve(IOU_KEYS['iou_050'] if run.validation else LOSS_KEY)  # raises an error that lists the keys
     known = run.keys()
 
     def curve(key: str) -> Curve:
@@ -194,7 +195,7 @@ def _side(run: Run, scale: float) -> Side:
 
 
 def _verdict(run: Side, difference: float) -> Verdict:
-    """Args: difference, of the IoUs; NaN where nothing is common."""
+    """Args: difference of the IoUs; NaN without common validations."""
     if run.collapse is not None:
         return Verdict.COLLAPSED
     if math.isnan(difference):
@@ -207,7 +208,7 @@ def _verdict(run: Side, difference: float) -> Verdict:
 
 
 def _judged(iou: Curve, loss: Curve) -> tuple[Collapse | None, bool]:
-    """Where the curves end in a collapse, and whether the IoU never rose."""
+    """The collapse in which the curves end, if any, and whether the IoU never rose."""
     detector = HealthDetector(NOTES_STEPS)
     opened: dict[Rule, Collapse] = {}
     for name, curve in (('loss', loss), ('iou', iou)):
@@ -217,6 +218,6 @@ def _judged(iou: Curve, loss: Curve) -> tuple[Collapse | None, bool]:
             before = step
     wrong = detector.open
     if Rule.LOSS_JUMP in wrong and iou.steps.size and iou.steps[-1] >= opened[Rule.LOSS_JUMP].by:
-        wrong.discard(Rule.LOSS_JUMP)  # a validation has looked at the model since
+        wrong.discard(Rule.LOSS_JUMP)  # there was a later validation
     collapsed = (rule for rule in (Rule.NOT_FINITE, Rule.IOU_FELL, Rule.LOSS_JUMP) if rule in wrong)
     return next((opened[rule] for rule in collapsed), None), Rule.NEVER_LEARNING in wrong

@@ -1,4 +1,4 @@
-"""What a data set holds, and how good a model is on it by distance and by visibility."""
+"""Statistics of a data set, and scores of a model by distance and by visibility."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ..geometry import BEVGrid
 from ..labels.codec import StoredLabel
 from .figures import COLORS, DPI, save_figure
 
-TOKEN_NAMES = {1: '0–40', 2: '40–60', 3: '60–80', 4: '80–100'}  # percent of the vehicle that is seen
+TOKEN_NAMES = {1: '0–40', 2: '40–60', 3: '60–80', 4: '80–100'}  # percent of the vehicle that is visible
 _HISTOGRAM_STEP = 5  # metres
 
 
 class DatasetStatistics:
-    """Vehicles of a data set, from its labels: those that have a cell on the grid.
+    """Vehicles in the labels of a data set that cover at least one cell of the grid.
 
     Attributes:
-        per_frame: vehicles in each frame.
-        distances: metres from the ego to each vehicle's centre.
-        visibility: vehicles by visibility token.
+        per_frame: number of vehicles in each frame.
+        distances: distance from the ego to the centre of each vehicle in metres.
+        visibility: number of vehicles by visibility token.
     """
 
     def __init__(self, grid: BEVGrid) -> None:
@@ -41,7 +41,7 @@ class DatasetStatistics:
         self.visibility: Counter[int] = Counter()
 
     def add(self, label: StoredLabel) -> None:
-        """Counts a frame; a vehicle that others cover wholly in the label has no cell."""
+        """Adds a frame. A vehicle completely covered by others in the label has no cell."""
         shown = np.unique(label.instances[label.instances > 0]).astype(int) - 1
         vehicles = np.array(label.vehicles, float).reshape(-1, 3)[shown]
         centres = np.column_stack([vehicles[:, :2], np.ones(len(vehicles))]) @ self.grid.ego_from_pixels.T
@@ -50,7 +50,7 @@ class DatasetStatistics:
         self.visibility.update(vehicles[:, 2].astype(int).tolist())
 
     def as_data(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain values for JSON."""
         per_frame = np.array(self.per_frame or [0])
         far = max([*self.distances, BANDS[-1][1]])
         counts, edges = np.histogram(self.distances, np.arange(0, far + _HISTOGRAM_STEP, _HISTOGRAM_STEP))
@@ -66,7 +66,7 @@ class DatasetStatistics:
 
 
 def scores_as_data(breakdown: Breakdown, of_vehicles: bool) -> dict[str, Any]:
-    """Counts and scores for JSON; by visibility only if the group's cells are vehicles, as others have none."""
+    """Counts and scores for JSON; those by visibility only for vehicles, as other classes have none."""
     data = dict(
         overall=_scores(breakdown.overall),
         by_distance_m={f'{low}-{high}': _scores(breakdown.by_band[low, high]) for low, high in breakdown.bands},
@@ -77,14 +77,14 @@ def scores_as_data(breakdown: Breakdown, of_vehicles: bool) -> dict[str, Any]:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The figures as tables, and what they mean."""
+    """The report as Markdown."""
     dataset, threshold = report['dataset'], report['threshold']
     per_frame = dataset['vehicles_per_frame']
     lines = [
         f'# {report["config"]}: {report["checkpoint"]}',
         '',
-        f'{dataset["frames"]} frames with {dataset["vehicles"]} vehicles on the grid; in a frame '
-        f'{per_frame["mean"]:.1f} on average, median {per_frame["median"]:g}, at most {per_frame["max"]}.',
+        f'{dataset["frames"]} frames with {dataset["vehicles"]} vehicles on the grid; per frame: '
+        f'mean {per_frame["mean"]:.1f}, median {per_frame["median"]:g}, maximum {per_frame["max"]}.',
         '',
         *_table(
             ('visibility', 'vehicles'),
@@ -100,19 +100,18 @@ def markdown(report: dict[str, Any]) -> str:
                 (f'{token}: {TOKEN_NAMES[int(token)]} %', _show(s['iou']), _show(s['recall']))
                 for token, s in scores['by_visibility'].items()
             ]
-            lines += ['', *_table(('visibility', 'IoU, others left out', 'recall'), rows)]
+            lines += ['', *_table(('visibility', 'IoU, others ignored', 'recall'), rows)]
     lines += [
         '',
-        'By distance: cells by the distance of their centre from the ego, those of low visibility left out as in the '
-        'headline metric; bands that the grid does not reach are left out. By visibility: recall is over the cells of '
-        'vehicles of that visibility; for the IoU, vehicles of any other are left out, and all false positives count, '
-        'as they have no visibility.',
+        'By distance: cells by their distance from the ego, ignoring low visibility as the main metric does. By '
+        'visibility: recall is over the cells of vehicles of that visibility; IoU ignores vehicles of any other '
+        'visibility and counts all false positives, as they have none.',
     ]
     return '\n'.join(lines) + '\n'
 
 
 def plot_report(report: dict[str, Any], statistics: DatasetStatistics) -> Figure:
-    """Above the data set: vehicles per frame, distances, visibility; below a row of scores for each label group."""
+    """Plots statistics of the data set in the first row, and scores of each label group in the following rows."""
     groups = report['groups']
     figure, axes = plt.subplots(
         1 + len(groups), 3, figsize=(10, 3.25 * (1 + len(groups))), dpi=DPI, layout='constrained'
@@ -153,18 +152,18 @@ def _scores(counts: Tensor) -> dict[str, Any]:
 
 
 def _plot_scores(axes: Sequence[Axes], label: str, scores: dict[str, Any]) -> None:
-    """A label group's scores in three plots: of all cells, by distance, and by visibility if it has any."""
+    """Plots scores of a label group: overall, by distance, and by visibility if available."""
     _bars(axes[0], ['all'], [scores['overall']], label)
     _bars(axes[1], [*scores['by_distance_m']], [*scores['by_distance_m'].values()], 'distance [m]')
     if 'by_visibility' in scores:
         tokens = [TOKEN_NAMES[int(token)] for token in scores['by_visibility']]
-        _bars(axes[2], tokens, [*scores['by_visibility'].values()], 'visibility [%]; IoU: others left out')
+        _bars(axes[2], tokens, [*scores['by_visibility'].values()], 'visibility [%]; IoU: others ignored')
     else:
         axes[2].set_axis_off()
 
 
 def _bars(ax: Axes, names: Sequence[str], scores: Sequence[dict[str, Any]], label: str) -> None:
-    """IoU and recall side by side, with their figures; what is not defined has no bar."""
+    """Draws IoU and recall side by side; undefined values have no bar."""
     for i, (key, text, color) in enumerate((('iou', 'IoU', COLORS[1]), ('recall', 'recall', COLORS[4]))):
         values = [np.nan if score[key] is None else score[key] for score in scores]
         bars = ax.bar(np.arange(len(names)) + 0.4 * i - 0.2, values, 0.38, color=color, label=text)

@@ -1,4 +1,4 @@
-"""Pictures of curves, with matplotlib."""
+"""Plots of training curves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .curve_report import SOURCE, STANDING, headline
 from .curves import IOU_KEYS, NOTES_LOSS_STEPS, Comparison
 from .logs import Run
 
-# Okabe & Ito's colours, which colour-blind readers can tell apart; those that stand out on white.
+# Those of Okabe & Ito's colours, safe for colour-blind readers, that stand out on white.
 COLORS = ('#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 RUN, NOTES, FAINT = COLORS[0], COLORS[1], '#666666'
 #: 10 × 7.5 inches: 1400 × 1050 pixels.
@@ -30,14 +30,14 @@ _DECIMALS = FuncFormatter(lambda value, _: f'{value:g}')
 def plot_curves(
     runs: Sequence[Run], keys: Sequence[str], legend: Sequence[str], title: str | None = None, smooth: int = 1
 ) -> Figure:
-    """A panel for each key, a curve in it for each run.
+    """Plots one panel per key with a curve for each run.
 
     Args:
         runs: logs.
-        keys: of their rows.
-        legend: a label for each run and key, the keys of the first run first.
-        title: of the figure.
-        smooth: running mean over so many logged points; the points themselves stay faintly visible.
+        keys: keys of the log rows.
+        legend: labels for each run and key, starting with all keys of the first run.
+        title: title of the figure.
+        smooth: window of the running mean in logged points; the original points remain faintly visible.
     """
     if len(legend) != len(runs) * len(keys):
         raise DataError(f'legend: expected {len(runs) * len(keys)} labels (logs × keys), found {len(legend)}')
@@ -62,12 +62,12 @@ def plot_curves(
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean of each value and those before it, ``window`` in all or as many as there are; (n,) → (n,)."""
+    """Mean over the last ``window`` values, or fewer at the start; (n,) → (n,)."""
     return np.array([values[max(end - window, 0) : end].mean() for end in range(1, len(values) + 1)])
 
 
 def plot_comparison(comparison: Comparison) -> Figure:
-    """IoU above, training loss below; the run's curves over the notes'."""
+    """Plots IoU (top) and training loss (bottom) of a run and of the notes."""
     figure, (above, below) = plt.subplots(
         2, sharex=True, figsize=(10, 7.5), dpi=DPI, layout='constrained', height_ratios=(3, 2)
     )
@@ -101,7 +101,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as the suffix says, .png or .pdf for instance."""
+    """Writes a figure in the format of the suffix, e.g. .png or .pdf."""
     known = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
         raise DataError(f'{path}: expected a name that ends in one of .{", .".join(sorted(known))}')
@@ -111,13 +111,13 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _end(comparison: Comparison) -> float:
-    """Right end of the axis: all of the run, and as much again of the notes' future."""
+    """Right end of the axis: twice the length of the run, or the end of the notes if that is earlier."""
     ours = max(curve.steps[-1] for curve in (comparison.run.iou['iou_050'], comparison.run.loss) if curve.steps.size)
     return max(ours, min(2 * ours, comparison.notes.iou['iou_050'].steps[-1]), NOTES_LOSS_STEPS) * 1.01
 
 
 def _mark(axes: Sequence[Axes], first: float, last: float, color: str, label: str) -> None:
-    """A band of steps, behind the curves."""
+    """Marks a range of steps behind the curves."""
     for ax in axes:
         ax.axvspan(first, last, color=color, alpha=0.18, linewidth=0, zorder=1, label=label)
 

@@ -1,4 +1,4 @@
-"""Times models side by side."""
+"""Interleaved timing of several models."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Timing:
     """Measurements of one step.
 
     Attributes:
-        seconds: of each call, in the order in which they were made.
-        peak_bytes: memory of a call at its peak; ``None`` where it cannot be measured.
+        seconds: duration of each call, in order.
+        peak_bytes: peak memory of a call; ``None`` where it cannot be measured.
     """
 
     seconds: list[float]
     peak_bytes: int | None
 
     def summary(self, base: Timing) -> dict[str, float | int | None]:
-        """Milliseconds, MiB, and the median over the rounds of the ratio to the base's call in the same round."""
+        """Summary in ms and MiB; ``ratio`` is the median ratio to the call of ``base`` in the same round."""
         low, median, high = np.percentile(self.seconds, [10, 50, 90])
         return {
             'median_ms': 1e3 * float(median),
@@ -49,17 +49,17 @@ def time_in_turn(
     warm_up: int = WARM_UP,
     log_interval: int | None = None,
 ) -> dict[str, Timing]:
-    """Calls several steps in turn, A B C A B C …, so that a busy moment of the machine hits all alike.
+    """Times several steps in turn, A B C A B C …, so that load on the machine affects all equally.
 
     Args:
-        steps: what to time, by name.
-        samples: rounds that count.
-        device: where the steps compute; a GPU is timed by events.
-        warm_up: calls of each step before, which do not count; one more measures its memory.
-        log_interval: rounds after which the medians so far are printed.
+        steps: steps to time, by name.
+        samples: number of timed rounds.
+        device: device of the steps; a GPU is timed with events.
+        warm_up: number of untimed calls of each step; one more measures its memory.
+        log_interval: print the medians every so many rounds.
 
     Returns:
-        by name, ``samples`` measurements each.
+        Measurements by name, ``samples`` each.
 
     Raises:
         ValueError: ``samples`` is not positive.
@@ -89,7 +89,7 @@ def _seconds(step: Callable[[], object]) -> float:
 
 
 def _cuda_seconds(device: torch.device, step: Callable[[], object]) -> float:
-    with torch.cuda.device(device):  # events are of the current one
+    with torch.cuda.device(device):  # events belong to the current device
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
         start.record()

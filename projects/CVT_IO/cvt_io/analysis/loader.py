@@ -11,15 +11,15 @@ from ..runtime.batches import build_loader
 
 
 def time_loader(cfg: Config, samples: int, warm_up: int) -> dict[str, float | int | None]:
-    """Reads batches of the training data loader and does nothing with them.
+    """Times the training data loader.
 
     Args:
-        cfg: whose ``train_dataloader`` is timed, with its workers and batch size.
-        samples: batches that count.
-        warm_up: batches before, while the workers start.
+        cfg: config whose ``train_dataloader`` is timed, with its workers and batch size.
+        samples: number of timed batches.
+        warm_up: number of untimed batches while the workers start.
 
     Returns:
-        images and frames a second, and the median milliseconds between two batches.
+        Images and frames per second, and the median time between batches in ms.
     """
     loader = build_loader(cfg, 'train_dataloader')
     batches = iter(loader)

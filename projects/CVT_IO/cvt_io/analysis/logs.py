@@ -1,7 +1,7 @@
-"""Reads the logs that mmengine leaves of a run: JSON lines in ``<work folder>/<timestamp>/vis_data/``.
+"""Reads the logs that mmengine writes for a run: JSON lines in ``<work folder>/<timestamp>/vis_data/``.
 
 A training row is ``{"lr": …, "loss": …, "time": …, "iter": 50, "step": 50}``, a validation row
-``{"vehicle/IoU@0.50": …, "time": …, "step": 1407}``; ``time`` and ``data_time`` are in both, so the two are kept apart.
+``{"vehicle/IoU@0.50": …, "time": …, "step": 1407}``. Both have ``time`` and ``data_time``, so they are kept apart.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Rows = dict[int, dict[str, float]]
 
 @dataclass(frozen=True)
 class Run:
-    """The log of a run, from its first start to its last.
+    """The log of a run over all its starts.
 
     Attributes:
         name: the path it was read from.
         training: training rows by step, ascending.
         validation: validation rows by step, ascending.
-        starts: the first training step that each start of the run logged; a resumed run has several.
-        config: where mmengine dumps the config of the last start; it may be missing.
+        starts: the first training step logged by each start; a resumed run has several.
+        config: dumped config of the last start; may not exist.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Run:
     config: Path
 
     def curve(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """Steps (n,) int and values (n,) float of a key, of training rows if they have it.
+        """Steps (n,) int and values (n,) float of a key, from the training rows if they have it.
 
-        Raises a ``DataError`` that lists the keys if the log has no such one.
+        Raises a ``DataError`` that lists the available keys if there is no such key.
         """
         for rows in (self.training, self.validation):
             steps = [step for step, row in rows.items() if key in row]
@@ -49,11 +49,11 @@ class Run:
         raise DataError(f'{self.name}: no key {key!r}, expected one of {", ".join(sorted(self.keys()))}')
 
     def keys(self) -> set[str]:
-        """All keys but the counters."""
+        """All keys except the counters."""
         return {key for rows in (self.training, self.validation) for row in rows.values() for key in row} - _COUNTERS
 
     def samples_per_step(self) -> int | None:
-        """``train_cfg.base_batch_size`` of the dumped config, which is not executed; ``None`` if it does not say."""
+        """``train_cfg.base_batch_size`` of the dumped config, read without executing it; ``None`` if unknown."""
         if not self.config.is_file():
             return None
         try:
@@ -61,7 +61,7 @@ class Run:
             settings, scaling = _plain_values(module, 'train_cfg'), _plain_values(module, 'auto_scale_lr')
         except (SyntaxError, ValueError):
             return None
-        if scaling.get('enable'):  # then nothing is accumulated, and the number of processes is not in the config
+        if scaling.get('enable'):  # no accumulation, and the config does not have the number of processes
             return None
         batch = settings.get('base_batch_size')
         return batch if isinstance(batch, int) and batch > 0 else None
@@ -73,10 +73,10 @@ _COUNTERS = {'step', 'iter', 'epoch'}
 def read_run(path: str | Path) -> Run:
     """Reads a run from a log file, or from a work folder with the logs of all its starts.
 
-    What a resumed run repeats replaces what was there: a start discards the rows of earlier ones from its own first
-    row on, because the weights that they tell of are gone; :class:`CVTIOLoggerHook` has taken most of them out. That
-    row may be the validation of the last step of an earlier start. A last line cut short by a kill is left out. Where
-    validations are counted in epochs, they stand at the last training step before them.
+    A resumed run replaces what it repeats: each start discards the rows of earlier starts from its own first row on,
+    since the weights they describe are gone. (:class:`CVTIOLoggerHook` has already removed most of them.) That row may
+    be the validation of the last step of an earlier start. A truncated last line is ignored. Validations logged by
+    epoch are assigned to the preceding training step.
     """
     files = _log_files(Path(path))
     training: Rows = {}
@@ -100,13 +100,13 @@ def read_run(path: str | Path) -> Run:
 
 
 def _log_files(path: Path) -> list[Path]:
-    """The log of each start, oldest first; mmengine names their folders by time."""
+    """The log of each start, oldest first; mmengine names the folders by time."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f'{path}: no such log file or work folder')
     folders = sorted([*path.glob('*/vis_data'), *path.glob('vis_data')]) or [path]
-    # scalars.json holds the same rows once more.
+    # scalars.json has the same rows.
     files = [file for folder in folders for file in sorted(folder.glob('[0-9]*.json')) or folder.glob('scalars.json')]
     if not files:
         raise DataError(f'{path}: expected logs as <timestamp>/vis_data/<timestamp>.json below it, found none')
@@ -114,7 +114,7 @@ def _log_files(path: Path) -> list[Path]:
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:
-    """Rows with a step, numbers only; Python's JSON reads NaN and Infinity."""
+    """Numeric values of rows with a step. Python's JSON parser accepts NaN and Infinity."""
     rows = []
     lines = path.read_text(errors='replace').splitlines()
     for number, line in enumerate(lines, 1):
@@ -134,7 +134,7 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def _place(rows: Iterable[dict[str, float]]) -> list[tuple[int, dict[str, float]]]:
-    """(step, row); a validation of an epoch-based run goes to the last training step before it."""
+    """(step, row) pairs; validations of an epoch-based run get the preceding training step."""
     placed = []
     trained, by_epoch = 0, False
     for row in rows:
@@ -152,7 +152,7 @@ def _ascending(rows: Rows) -> Rows:
 
 
 def _plain_values(module: ast.Module, name: str) -> dict[str, object]:
-    """The plain values of ``name = dict(…)``."""
+    """Constant values of an assignment ``name = dict(…)``."""
     for node in module.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=ast.Call(keywords=keywords)) if target == name:

@@ -1,4 +1,4 @@
-"""Peak memory of one call."""
+"""Peak memory of a call."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PROC = Path('/proc/self')
 
 
 def peak_memory(step: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that a call needs at its peak, above what was in use before it.
+    """Peak memory of a call in bytes, relative to the memory in use before it.
 
-    On a GPU it is what PyTorch's allocator counts. On a CPU it is the process's resident memory, whose peak Linux keeps
-    and lets a process reset; elsewhere it is not known.
+    On a GPU this is the memory counted by PyTorch's allocator. On a CPU it is the resident memory of the process, on
+    Linux only; None on other systems.
     """
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
@@ -26,7 +26,7 @@ def peak_memory(step: Callable[[], object], device: torch.device) -> int | None:
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     try:
-        ctypes.CDLL('libc.so.6').malloc_trim(0)  # what earlier calls freed does not count as in use
+        ctypes.CDLL('libc.so.6').malloc_trim(0)  # return memory freed by earlier calls
         (_PROC / 'clear_refs').write_text('5')  # resets the peak
         before = _resident('VmRSS')
     except OSError:

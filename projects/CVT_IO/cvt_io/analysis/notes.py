@@ -2,7 +2,7 @@
 
 Source: the notes' table, and the logs of the original runs (public repository Doctor-James/cvt_io, 2022, MIT):
 measurements on nuScenes v1.0-trainval, vehicles, two GPUs with batch 10 each. Steps are optimizer steps of 20 samples.
-The log of ``cvt_io_v1_1`` begins from an earlier checkpoint; ``cvt_io_v2_6_rerun`` is a second try at ``cvt_io_v2_6``.
+The log of ``cvt_io_v1_1`` starts from an earlier checkpoint; ``cvt_io_v2_6_rerun`` is a second run of ``cvt_io_v2_6``.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _DATA = Path(__file__).with_name('data')
 
 @dataclass(frozen=True)
 class NotesRow:
-    """A line of the notes' table; ``None`` where they say nothing.
+    """A row of the notes' table; ``None`` for missing values.
 
     Attributes:
         iou: vehicle IoU@0.50 with the visibility mask, in [0, 1].
         params_k: thousands of parameters, as the notes counted.
         gflops: 10^9 multiply-accumulates, as the notes counted.
-        cost_ms: milliseconds a forward pass on their GPU.
+        cost_ms: milliseconds per forward pass on their GPU.
     """
 
     iou: float | None
@@ -36,7 +36,7 @@ class NotesRow:
 
 @dataclass(frozen=True)
 class ValidationPoint:
-    """A validation of a run: IoU at two thresholds with the visibility mask, over all pixels, and the loss."""
+    """A validation of a run: IoU at two thresholds, with the visibility mask and over all pixels, and the loss."""
 
     step: int
     iou_050: float
@@ -48,7 +48,7 @@ class ValidationPoint:
 
 @dataclass(frozen=True)
 class TrainingPoint:
-    """Training loss of a run over ten logged points (500 steps) that end at ``step``."""
+    """Training loss over ten logged points (500 steps) up to ``step``."""
 
     step: int
     mean_loss: float
@@ -57,7 +57,7 @@ class TrainingPoint:
 
 @cache
 def notes_table() -> dict[str, NotesRow]:
-    """The notes' table by config name, in their order; ``cvt`` is the baseline."""
+    """The notes' table by config name, in the original order; ``cvt`` is the baseline."""
     return {
         name: NotesRow(*(float(value) if value else None for value in values))
         for name, *values in _rows('notes_table.csv')

@@ -1,4 +1,4 @@
-"""How a model's cost grows with the latents, the passes, the cameras, the images and the batch."""
+"""Cost of a model as a function of latents, passes, cameras, image size and batch size."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Point:
     """One setting of a model.
 
     Attributes:
-        label: the setting for a table: ``5²``, ``448×960``.
-        quantity: the number that grows: latents, passes, cameras, pixels of an image, frames of a batch.
+        label: setting as shown in tables: ``5²``, ``448×960``.
+        quantity: the varied quantity: latents, passes, cameras, pixels of an image, frames of a batch.
         image_size: (height, width).
-        cameras: images of a frame.
+        cameras: images per frame.
         batch_size: frames.
         options: overrides of the config.
     """
@@ -50,14 +50,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a point costs.
+    """Cost of a point.
 
     Attributes:
-        label: the point's.
-        quantity: the point's.
+        label: see :class:`Point`.
+        quantity: see :class:`Point`.
         median_ms: time of a forward pass.
-        peak_mib: its memory above the resting size; ``None`` where it cannot be measured.
-        macs: multiply-accumulates of the batch, by part of the model, see :class:`Complexity`.
+        peak_mib: its peak memory above the idle size; ``None`` where it cannot be measured.
+        macs: multiply-accumulates of the batch by part of the model, see :class:`Complexity`.
     """
 
     label: str
@@ -67,7 +67,7 @@ class Cost:
     macs: dict[str, int]
 
     def figures(self) -> dict[str, float | None]:
-        """Time, memory, all MACs and those of the parts, by the names of :data:`FIGURES`; ``None``: no such part."""
+        """Time, memory, MACs in total and by part, with the names of :data:`FIGURES`; ``None`` for missing parts."""
         neck = {part: macs for part, macs in self.macs.items() if part not in _NOT_NECK}
         rest = sum(self.macs[part] for part in ('bev_decoder', 'head'))
         parts = (self.macs['backbone'], sum(neck.values()), *map(neck.get, ('encode', 'process', 'decode')), rest)
@@ -77,12 +77,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Growth:
-    """One model along one axis.
+    """Costs of one model along one axis.
 
     Attributes:
         axis: a key of :data:`AXES`.
         model: name of the config.
-        costs: by growing quantity.
+        costs: costs in order of increasing quantity.
     """
 
     axis: str
@@ -90,14 +90,14 @@ class Growth:
     costs: Sequence[Cost]
 
     def exponents(self) -> dict[str, float | None]:
-        """Slopes of the :data:`FIGURES` over the quantity in log-log: 1 is proportional, 0 constant, 2 quadratic."""
+        """Log-log slopes of the :data:`FIGURES` over the quantity: 0 is constant, 1 proportional, 2 quadratic."""
         rows = [cost.figures() for cost in self.costs]
         quantities = [cost.quantity for cost in self.costs]
         return {name: _slope(quantities, [row[name] for row in rows]) for name in FIGURES}
 
 
 def _slope(x: Sequence[float], y: Sequence[float | None]) -> float | None:
-    """Least squares in log-log; ``None`` if a value is unknown or nothing."""
+    """Least-squares fit in log-log; ``None`` if a value is unknown or zero."""
     if not all(y):
         return None
     return float(np.polyfit(np.log(x), np.log(np.array(y, float)), 1)[0])
@@ -128,14 +128,14 @@ def _batch(cfg: Config) -> list[Point]:
 
 @dataclass(frozen=True)
 class Axis:
-    """Something that grows while the rest stays as the config has it.
+    """A quantity that is varied while everything else stays as in the config.
 
     Attributes:
-        title: what it is called.
+        title: title of the axis.
         unit: the quantity.
-        points: of a config.
-        compared: whether other models are measured too.
-        latent: whether only a model with latents has it.
+        points: config → points of the axis.
+        compared: whether to measure other models too.
+        latent: whether the axis applies only to models with latents.
     """
 
     title: str
@@ -157,17 +157,17 @@ AXES = {
 def measure_growth(
     axis: str, cfgs: Mapping[str, Config], samples: int, device: torch.device, fuse: bool = False
 ) -> list[Growth]:
-    """Times, weighs and counts all points of an axis; the models in turn, so that they can be compared.
+    """Measures all points of an axis, interleaving the models.
 
     Args:
         axis: a key of :data:`AXES`.
-        cfgs: configs by name, the one in question first.
+        cfgs: configs by name, the main one first.
         samples: timed calls of each point.
-        device: where to compute.
-        fuse: fold BatchNorms into convolutions.
+        device: device to measure on.
+        fuse: whether to fold BatchNorms into convolutions.
 
     Returns:
-        one a model that has such an axis.
+        One element for each model to which the axis applies.
     """
     of = AXES[axis]
     chosen = [*cfgs.items()] if of.compared else [*cfgs.items()][:1]
@@ -192,7 +192,7 @@ def _cost(point: Point, timing: Timing, macs: dict[str, int]) -> Cost:
 def _prepare(
     cfg: Config, point: Point, device: torch.device, fuse: bool
 ) -> tuple[dict[str, int], Callable[[], object]]:
-    """A point's multiply-accumulates and its forward pass, on a model of its own, which may keep what it computed."""
+    """Multiply-accumulates and forward pass of a point, on a separate model."""
     cfg = copy.deepcopy(cfg)
     cfg.merge_from_dict(dict(point.options))
     model = build_model(cfg)
@@ -203,5 +203,5 @@ def _prepare(
 
 
 def as_data(growths: Sequence[Growth], machine: str, mode: str) -> dict[str, Any]:
-    """All figures for JSON, unrounded."""
+    """Unrounded figures for JSON."""
     return dict(machine=machine, mode=mode, growth=[asdict(g) | dict(exponents=g.exponents()) for g in growths])

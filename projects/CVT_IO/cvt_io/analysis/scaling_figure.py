@@ -1,6 +1,6 @@
-"""Growth of the costs as small multiples: a column for each axis; time, memory, multiply-accumulates one below another.
+"""Plots of cost: one column per axis, with rows for time, memory and multiply-accumulates.
 
-All scales are logarithmic and faint diagonals have slope 1: what runs along them grows in proportion.
+All scales are logarithmic. Faint diagonals have slope 1, which means proportional growth.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .figures import COLORS, DPI
 from .scaling import AXES, Growth
 
 _STYLES = tuple(zip(COLORS, 'osD^vPX', strict=True))
-#: Colours and markers of the first model's parts; those of the first two models are taken.
+#: Colours and markers of the first model's parts, other than those of the first two models.
 _PARTS = {
     'backbone': (COLORS[6], 'X'),
     'encode': (COLORS[2], 'D'),
@@ -32,11 +32,11 @@ _PLAIN = FuncFormatter(lambda value, _: f'{value:g}')
 
 
 def plot_growth(growths: Sequence[Growth], title: str) -> Figure:
-    """Draws what was measured.
+    """Plots the measurements.
 
     Args:
-        growths: of all axes; the model in question is the first one's.
-        title: says where and how it was measured.
+        growths: measurements of all axes, the main model first.
+        title: machine and mode of the measurement.
     """
     names = [*dict.fromkeys(growth.axis for growth in growths)]
     models = [*dict.fromkeys(growth.model for growth in growths)]
@@ -59,12 +59,12 @@ def plot_growth(growths: Sequence[Growth], title: str) -> Figure:
 
 
 def _draw(column: np.ndarray, growth: Growth, index: int) -> None:
-    """A model's lines in the three panels of an axis."""
+    """Draws the lines of a model in the three panels of an axis."""
     rows = [cost.figures() for cost in growth.costs]
     color, marker = _STYLES[index % len(_STYLES)]
 
     def line(ax: Axes, name: str, label: str, color: str, marker: str, unit: float = 1) -> None:
-        values = np.array([row[name] for row in rows], float) / unit  # what is not known becomes NaN and is not drawn
+        values = np.array([row[name] for row in rows], float) / unit  # None becomes NaN, which is not drawn
         style = '--' if index else '-'
         ax.plot([cost.quantity for cost in growth.costs], values, style, color=color, marker=marker, label=label)
 
@@ -99,9 +99,9 @@ def _finish(ax: Axes) -> None:
 
 
 def _diagonals(row: Sequence[Axes]) -> None:
-    """Lines of slope 1 behind a row of panels, which keep their limits."""
+    """Draws lines of slope 1 behind a row of panels without changing their limits."""
     low, high = row[0].get_ylim()
-    if low <= 0:  # nothing is known, as of memory on some systems
+    if low <= 0:  # no values, like memory on some systems
         return
     for ax in row:
         left, right = ax.get_xlim()
@@ -113,7 +113,7 @@ def _diagonals(row: Sequence[Axes]) -> None:
 
 
 def _legend(figure: Figure, axes: np.ndarray, title: str | None, place: Any) -> None:
-    """One legend of several panels, each label once, the diagonals last."""
+    """Draws a joint legend of several panels without duplicates, the diagonals last."""
     of = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     labels = sorted(of, key=lambda label: label == _DIAGONAL)
     legend = figure.legend([of[label] for label in labels], labels, loc=place, ncols=4, frameon=False, title=title)

@@ -1,4 +1,4 @@
-"""Growth of the costs as Markdown."""
+"""Cost tables as Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GIGA = ('{:.3f} G', 1e9)
 
 
 def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
-    """Two tables, the slopes and the points to which they are fitted, and what they are."""
+    """Tables of slopes and of the points they are fitted to, with an explanation."""
     slopes = [
         [AXES[growth.axis].unit, growth.model, *(_show(value, '{:z.2f}') for value in growth.exponents().values())]
         for growth in growths
@@ -31,15 +31,14 @@ def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
         '',
         *_table(['what grows', 'to', 'model', *FIGURES], points, words=3),
         '',
-        f'Time and peak memory (above the resting size): {mode}, medians; {machine}. MACs: multiply-accumulates of the '
-        'whole model, then by part. Exponents: slopes of straight lines in log-log, 1 is proportional, 2 quadratic, 0 '
-        'constant.',
+        f'Time and peak memory (above the idle size): {mode}, medians; {machine}. MACs: multiply-accumulates of the '
+        'whole model, then by part. Exponents: slopes of log-log fits; 0 is constant, 1 proportional, 2 quadratic.',
     ]
     return '\n'.join(lines) + '\n'
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> list[str]:
-    """Lines of a table whose first ``words`` columns are words and the others numbers."""
+    """Lines of a table; the first ``words`` columns are text, the others numbers."""
     rule = ['---'] * words + ['--:'] * (len(header) - words)
     return ['| ' + ' | '.join(cells) + ' |' for cells in (header, rule, *rows)]
 

@@ -1,4 +1,4 @@
-"""What a benchmark times: a forward pass, a training step."""
+"""Steps to benchmark: a forward pass or a training step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..runtime.config import build_model
 
 
 def prepare_model(cfg: Config, checkpoint: str | None, device: torch.device) -> CVTIOSegmentor:
-    """A config's model on a device, with random weights unless there is a checkpoint."""
+    """Builds the model of a config on a device, with random weights unless a checkpoint is given."""
     model = build_model(cfg)
     if checkpoint is not None:
         load_weights(model, checkpoint)
@@ -26,14 +26,14 @@ def prepare_model(cfg: Config, checkpoint: str | None, device: torch.device) -> 
 def inference_step(
     model: CVTIOSegmentor, batches: Sequence[dict], device: torch.device, amp: bool = False, fuse: bool = False
 ) -> Callable[[], torch.Tensor]:
-    """One forward pass, from normalised images to logits, of the batches in turn.
+    """Returns a function that runs one forward pass, from normalised images to logits, cycling through the batches.
 
     Args:
-        model: on the device; changed in place by ``fuse``.
-        batches: of the data loader.
-        device: where to compute.
-        amp: automatic mixed precision, float16 on a GPU and bfloat16 on a CPU.
-        fuse: fold BatchNorms into the convolutions before them.
+        model: model on the device; modified in place by ``fuse``.
+        batches: batches of the data loader.
+        device: device of the model.
+        amp: whether to use automatic mixed precision, float16 on a GPU and bfloat16 on a CPU.
+        fuse: whether to fold BatchNorms into the preceding convolutions.
     """
     model.eval()
     if fuse:
@@ -49,13 +49,13 @@ def inference_step(
 
 
 def training_step(model: CVTIOSegmentor, cfg: Config, batch: dict, amp: bool = False) -> Callable[[], dict]:
-    """One optimizer step on a batch: preprocessing, forward, losses, backward, clipping, update.
+    """Returns a function that runs one optimizer step: preprocessing, forward, losses, backward, clipping, update.
 
     Args:
-        model: on its device.
-        cfg: its config, whose optimizer is used.
-        batch: of the data loader.
-        amp: automatic mixed precision; needs a GPU.
+        model: model on its device.
+        cfg: config of the model, which defines the optimizer.
+        batch: batch of the data loader.
+        amp: whether to use automatic mixed precision; requires a GPU.
     """
     model.train()
     wrapper = dict(cfg.optim_wrapper, type='AmpOptimWrapper' if amp else cfg.optim_wrapper.type)

@@ -1,4 +1,4 @@
-"""The notes' table beside our own figures."""
+"""The notes' table next to our own figures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Row:
     Attributes:
         config: name of the config.
         complexity: counts of one forward pass.
-        iou: vehicle IoU@0.50 that was measured here, if it was.
-        cost: summary of the timings (``Timing.summary``), if they were made.
+        iou: our vehicle IoU@0.50, if measured.
+        cost: our timings (``Timing.summary``), if measured.
     """
 
     config: str
@@ -36,26 +36,26 @@ class Row:
 
     @property
     def notes(self) -> NotesRow:
-        """What the notes say of it."""
+        """The row of the notes."""
         return notes_table().get(self.config, NOTHING)
 
     def notes_ratio(self) -> float | None:
-        """Cost-Time of the notes, relative to their baseline."""
+        """Cost-Time of the notes relative to their baseline."""
         base, own = notes_table()[BASE].cost_ms, self.notes.cost_ms
         return own / base if own and base else None
 
 
 def base_of(rows: Sequence[Row]) -> str:
-    """The model to which our times are relative: the notes' baseline, or the first where it is not among the rows."""
+    """The model that our times are relative to: the notes' baseline if present, else the first."""
     names = [row.config for row in rows]
     return BASE if BASE in names or not names else names[0]
 
 
 def read_result(folder: Path | None, config: str) -> float | None:
-    """IoU of ``<folder>/<config>.json``, a file of ``tools/test.py --out``; ``None`` if there is none.
+    """Reads the IoU from ``<folder>/<config>.json``, written by ``tools/test.py --out``; ``None`` if it does not exist.
 
     Raises:
-        DataError: the file is something else.
+        DataError: the file is not one of these.
     """
     path = folder / f'{config}.json' if folder else None
     if path is None or not path.is_file():
@@ -84,7 +84,7 @@ _HEADER = (
 
 
 def markdown(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
-    """The table, and below it what its columns are and where the times were taken."""
+    """The table, followed by an explanation of its columns."""
     header = [tuple(cell.format(base=base_of(rows)) for cell in cells) for cells in zip(*_HEADER, strict=True)]
     lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*header, *map(_cells, rows))]
     lines += [
@@ -122,7 +122,7 @@ def _show(value: object, form: str, missing: str = _MISSING) -> str:
 
 
 def as_data(rows: Sequence[Row], machine: str | None, mode: str | None) -> dict[str, Any]:
-    """The same figures for JSON, unrounded."""
+    """Unrounded figures for JSON."""
     models = {
         row.config: dict(
             notes=asdict(row.notes) | dict(cost_ratio=row.notes_ratio()),

@@ -1,4 +1,4 @@
-"""How long the steps of a run took."""
+"""Duration of the training steps of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .logs import Run
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps ``first`` to ``last``, with their mean time in seconds a step."""
+    """Steps ``first`` to ``last``, with their mean time in seconds per step."""
 
     first: int
     last: int
@@ -21,13 +21,13 @@ class Stretch:
 
 @dataclass(frozen=True)
 class TrainTime:
-    """Seconds a step over the logged stretches.
+    """Statistics of the time per step, in seconds.
 
     Attributes:
-        mean, median, std: over the stretches, each of which is a logged row: a mean over its steps.
+        mean, median, std: over the stretches, each a logged row with the mean over its steps.
         slowest, fastest: the extreme stretches.
-        total: seconds of all logged steps, those of the first rows too; validations are not in it.
-        first, last: the steps of ``total``.
+        total: duration of all logged steps, including first rows but not validations.
+        first, last: range of the steps in ``total``.
     """
 
     mean: float
@@ -41,11 +41,11 @@ class TrainTime:
 
 
 def train_time(run: Run, include_outliers: bool = False) -> TrainTime:
-    """Sums up the key ``time`` of the training rows.
+    """Summarises the key ``time`` of the training rows.
 
     Args:
         run: the log.
-        include_outliers: count the first row of each start as well, which holds its warm-up.
+        include_outliers: whether to include the first row of each start, which contains the warm-up.
     """
     if not run.training:
         raise DataError(f'{run.name}: expected training rows, found only validations')
@@ -60,7 +60,7 @@ def train_time(run: Run, include_outliers: bool = False) -> TrainTime:
     ]
     kept = [row for row in rows if include_outliers or row.last not in run.starts]
     if not kept:
-        raise DataError(f'{run.name}: only first rows of a start, which hold its warm-up; count them as outliers')
+        raise DataError(f'{run.name}: only first rows of a start, which contain its warm-up; include outliers')
     times = np.array([row.seconds for row in kept])
     return TrainTime(
         mean=float(times.mean()),

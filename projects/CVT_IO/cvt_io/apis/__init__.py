@@ -1,4 +1,4 @@
-"""Inference on frames of nuScenes, of mmdet3d's info files and of any rig."""
+"""Inference on nuScenes, mmdet3d's info files and custom rigs."""
 
 from .inferencer import CVTIOInferencer
 

@@ -1,4 +1,4 @@
-"""Frames of several sources, read and prepared one after the other."""
+"""Reading and preparing the frames of several sources."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .source import Source
 
 
 class FrameReader:
-    """Iterates over what the pipelines make of the sources' frames; tells on stderr what was assumed or skipped.
+    """Iterates over the prepared frames of the sources. Reports assumptions and skipped frames on stderr.
 
     Args:
-        sources: of the frames.
-        pipelines: by ``Source.any_rig``.
-        skip_broken: whether a broken frame is reported and left out.
-        show_progress: whether there is a bar on stderr, if that is a terminal and there is more than one frame.
+        sources: sources of the frames.
+        pipelines: pipelines by ``Source.any_rig``.
+        skip_broken: whether to report and skip broken frames.
+        show_progress: whether to show a progress bar on stderr, if it is a terminal and there are several frames.
 
     Attributes:
-        skipped: what was wrong with the frames left out.
+        skipped: error messages of the skipped frames.
 
     Raises:
-        DataError: on iteration: a frame is broken, or has another one's name; with ``skip_broken``, all are broken.
+        DataError: on iteration, if a frame is broken or its name is a duplicate, or if all frames were skipped.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class FrameReader:
         frame = dict(notes=[]) | source.parse(raw)
         name = frame_name(frame['scene_name'], frame['sample_token'])
         if name in self._names:
-            raise DataError(f'frame {frame["sample_token"]}: expected a name of its own, found {name} a second time')
+            raise DataError(f'frame {frame["sample_token"]}: expected a unique name, found {name} twice')
         prepared = self._pipelines[source.any_rig](frame)
         self._names.add(name)
         for note in prepared['data_samples'].notes:
-            if note not in self._notes:  # the same for most frames
+            if note not in self._notes:  # most frames have the same notes
                 self._notes.add(note)
                 _tell(f'{name}: {note}')
         return prepared

@@ -1,4 +1,4 @@
-"""Frames in, probabilities, regions and pictures out."""
+"""Inferencer that predicts probabilities, regions and pictures."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from .regions import connected_regions
 
 @INFERENCERS.register_module()
 class CVTIOInferencer(BaseInferencer):
-    """A trained model, for frames of any origin.
+    """Runs a trained model on frames from various sources.
 
     Args:
         model: name in the zoo, path of a config, or a config.
-        weights: file, or name in the zoo; not needed with a name whose weights are published.
-        device: ``cpu``, ``cuda``, ``cuda:1`` …; by default a GPU if there is one.
-        scope: mmengine's.
-        show_progress: whether a bar is shown on stderr, if it is a terminal and there is more than one frame.
-        cfg_options: overrides of the config, ``{'a.b': value}``; ``data_root`` moves every data set.
+        weights: file or name in the zoo; optional if ``model`` is a name with published weights.
+        device: ``cpu``, ``cuda``, ``cuda:1`` …; defaults to a GPU if available.
+        scope: mmengine's default scope.
+        show_progress: whether to show a progress bar on stderr, if it is a terminal and there are several frames.
+        cfg_options: overrides of the config, ``{'a.b': value}``; ``data_root`` applies to every data set.
 
     Raises:
-        DataError: there is no such model, file or device, or the weights are another model's.
+        DataError: model, file or device does not exist, or the weights do not fit the model.
 
     Example:
         >>> inferencer = CVTIOInferencer('cvt_io_v2_2_toy')
@@ -72,7 +72,7 @@ class CVTIOInferencer(BaseInferencer):
             self.grid = BEVGrid.from_dict(cfg.test_dataloader.dataset.bev_grid)
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f'{cfg.filename or "config"}: test_dataloader.dataset.bev_grid: {error}') from error
-        self.skipped: list[str] = []  # what was wrong with the frames that the last call left out
+        self.skipped: list[str] = []  # error messages of the frames skipped in the last call
         super().__init__(cfg, str(path), str(require_device(device or get_device())), scope, show_progress)
 
     def __call__(  # type: ignore[override]
@@ -82,26 +82,26 @@ class CVTIOInferencer(BaseInferencer):
         batch_size: int = 1,
         **kwargs: Any,
     ) -> dict:
-        """All frames at once; :meth:`stream` does the same frame by frame, for inputs of any length.
+        """Predicts all frames. For long inputs, use :meth:`stream`, which yields frame by frame.
 
         Args:
-            inputs: ``train``, ``val`` or ``test`` (the config's data set), our infos (``.json``), mmdet3d's (``.pkl``)
-                or a rig (``.json``), or several of these.
-            return_datasamples: whether a prediction is a ``Det3DDataSample``, instead of a dict.
-            batch_size: frames at a time.
-            **kwargs: ``frames``, starts of tokens, and ``scene`` choose frames; ``image_root``, the folder that paths
-                of images are relative to; ``skip_broken`` reports a broken frame and goes on; ``score_thr`` is the
-                threshold of masks and regions (0.5); ``out_dir`` gets ``preds/`` and ``vis/``, unless ``no_save_pred``
-                and ``no_save_vis``; ``return_vis``; ``show`` and ``wait_time``, seconds; ``print_result``.
+            inputs: ``train``, ``val`` or ``test`` (a data set of the config), our infos (``.json``), mmdet3d's
+                (``.pkl``), a rig (``.json``), or a list of these.
+            return_datasamples: whether to return predictions as ``Det3DDataSample`` instead of dicts.
+            batch_size: number of frames per batch.
+            **kwargs: ``frames`` (prefixes of tokens) and ``scene`` select frames. ``image_root`` is the folder of the
+                images. ``skip_broken`` reports and skips broken frames. ``score_thr`` (0.5) is the threshold of masks
+                and regions. ``out_dir`` receives ``preds/`` and ``vis/``, unless disabled by ``no_save_pred`` and
+                ``no_save_vis``. Also ``return_vis``, ``show``, ``wait_time`` (seconds) and ``print_result``.
 
         Returns:
-            ``predictions``, for each frame a dict of ``name``, ``sample_token``, ``scene_name``, ``cameras``, ``notes``
-            on what was assumed, ``groups``, ``score_thr``, ``grid`` (see :class:`BEVGrid`), ``regions``
-            (:func:`connected_regions` of each group) and ``probabilities`` (groups, h, w) float16; ``visualization``,
-            pictures (height, width, 3) uint8 RGB, or None.
+            ``predictions``: for each frame a dict with ``name``, ``sample_token``, ``scene_name``, ``cameras``,
+            ``notes`` on assumptions, ``groups``, ``score_thr``, ``grid`` (see :class:`BEVGrid`), ``regions`` (see
+            :func:`connected_regions`) and ``probabilities`` (groups, h, w) float16. ``visualization``: pictures
+            (height, width, 3) uint8 RGB, or None.
 
         Raises:
-            DataError: an input, or without ``skip_broken`` a frame, is broken; or all frames are.
+            DataError: an input is broken, all frames are broken or, without ``skip_broken``, any frame is.
         """
         results = list(self.stream(inputs, return_datasamples, batch_size, **kwargs))
         return {
@@ -116,7 +116,7 @@ class CVTIOInferencer(BaseInferencer):
         batch_size: int = 1,
         **kwargs: Any,
     ) -> Iterator[tuple[dict | Det3DDataSample, np.ndarray | None]]:
-        """Prediction and picture of each frame; arguments, values and errors as of a call."""
+        """Yields prediction and picture of each frame; see :meth:`__call__` for arguments, values and errors."""
         prepare, forward, draw, finish = self._dispatch_kwargs(**kwargs)
         for batch in self.preprocess(self._inputs_to_list(inputs), batch_size, **prepare):
             samples = self.forward(batch, **forward)
@@ -133,12 +133,12 @@ class CVTIOInferencer(BaseInferencer):
         image_root: str | Path | None = None,
         skip_broken: bool = False,
     ) -> Iterator[dict]:
-        """Batches of frames with the same number of cameras, in the order of the input."""
+        """Yields batches of frames with the same number of cameras, in input order."""
         root = None if image_root is None else Path(image_root)
         if not inputs:
             raise DataError('inputs: expected at least one, found none')
         if batch_size < 1:
-            raise DataError(f'batch_size: expected a number of frames from 1 on, found {batch_size!r}')
+            raise DataError(f'batch_size: expected at least 1, found {batch_size!r}')
         sources = [open_source(given, self.cfg, frames, scene, root) for given in inputs]
         reader = FrameReader(sources, self.pipeline, skip_broken, self.show_progress)
         self.skipped = reader.skipped
@@ -164,7 +164,7 @@ class CVTIOInferencer(BaseInferencer):
         wait_time: float = 0,
         vis_dir: Path | None = None,
     ) -> list[np.ndarray | None]:
-        """Pictures of a batch, if anybody wants them; ``inputs`` are its images, (n, 3, H, W) uint8 RGB each."""
+        """Draws a batch if pictures are requested; ``inputs`` are its images, (n, 3, H, W) uint8 RGB each."""
         if not (return_vis or show or vis_dir):
             return [None] * len(preds)
         pictures: list[np.ndarray | None] = []
@@ -187,7 +187,7 @@ class CVTIOInferencer(BaseInferencer):
         print_result: bool = False,
         pred_dir: Path | None = None,
     ) -> dict:
-        """Predictions as plain values; writes and prints them."""
+        """Converts predictions to plain values, and writes and prints them if requested."""
         predictions: list[dict | Det3DDataSample] = []
         for sample in preds:
             scores = sample.pred_bev.scores.cpu().numpy()
@@ -226,8 +226,8 @@ class CVTIOInferencer(BaseInferencer):
     ) -> tuple[dict, dict, dict, dict]:
         if not 0 <= score_thr <= 1:
             raise DataError(f'score_thr: expected a probability from 0 to 1, found {score_thr!r}')
-        if kwargs.get('show') and plt.get_backend().lower() == 'agg':  # what matplotlib falls back to
-            raise DataError('show: no display, or no toolkit for windows; out_dir gets the pictures as files')
+        if kwargs.get('show') and plt.get_backend().lower() == 'agg':  # matplotlib's fallback
+            raise DataError('show: no display or no GUI toolkit available; use out_dir to write the pictures to files')
         folders = {}
         if out_dir:
             folders = dict(
@@ -245,12 +245,12 @@ class CVTIOInferencer(BaseInferencer):
         return model.to(device).eval()
 
     def _init_pipeline(self, cfg: Config) -> dict[bool, Compose]:  # type: ignore[override]
-        """By whether the images may be of any size."""
+        """Pipelines by ``Source.any_rig``."""
         return {any_rig: build_pipeline(cfg, any_rig) for any_rig in (False, True)}
 
     def _init_collate(self, cfg: Config) -> Callable:
         return pseudo_collate
 
     def _init_visualizer(self, cfg: Config) -> Visualizer:
-        """For windows alone: the config's would open files of a training run."""
+        """A visualizer for windows only; the config's would open log files."""
         return Visualizer()

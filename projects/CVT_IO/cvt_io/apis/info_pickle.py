@@ -1,4 +1,4 @@
-"""mmdet3d's info pickles, read without trusting them: plain containers, numbers, texts and numpy's arrays."""
+"""Restricted reader for mmdet3d's info pickles: plain containers, numbers, strings and numpy arrays only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..fileio.restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, sh
 
 _CODE = re.compile(r'[<>=|]?[a-zA-Z]\d{0,9}', re.ASCII)
 _KINDS = 'biuf'
-_DIMENSIONS, _LONGEST = 32, 2**40  # numpy's, and beyond any file
+_DIMENSIONS, _LONGEST = 32, 2**40  # numpy's limit, and more than any file holds
 
 
 class _DType:
-    """``numpy.dtype(code)``, then its state, of which only the byte order matters."""
+    """Stand-in for ``numpy.dtype``. Of its pickled state, only the byte order matters."""
 
     def __init__(self, code: str, *_: object) -> None:
-        if not _CODE.fullmatch(code):  # of others numpy has Python parse parts
+        if not _CODE.fullmatch(code):  # numpy would have Python parse parts of other codes
             raise TypeError(f'expected numbers, found an array of {short(code)}')
         self.dtype = np.dtype(code)
         if self.dtype.kind not in _KINDS:
@@ -33,7 +33,7 @@ class _DType:
 
 
 class _Array:
-    """An array: made empty, then given ``(version, shape, dtype, Fortran order, bytes)``."""
+    """Stand-in for an array, created empty and then given ``(version, shape, dtype, Fortran order, bytes)``."""
 
     _array = np.empty(0)
 
@@ -52,7 +52,7 @@ class _Array:
 
 
 class _NDArrayName:
-    """``numpy.ndarray`` itself, which arrays are pickled with the name of."""
+    """Stand-in for ``numpy.ndarray``, to which pickled arrays refer by name."""
 
 
 def _from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
@@ -68,14 +68,14 @@ def _scalar(dtype: _DType, data: bytes) -> float:
 
 
 def _plain_buffer(data: bytes, dtype: _DType, shape: tuple[int, ...], order: str) -> np.ndarray:
-    """``_frombuffer`` of protocol 5."""
+    """Stand-in for numpy's ``_frombuffer``, used by protocol 5."""
     return _from_bytes(bytes(data), dtype.dtype, shape, order)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """``_codecs.encode``, as which protocols before 3 write bytes."""
+    """Stand-in for ``_codecs.encode``, which protocols before 3 use for bytes."""
     if encoding != 'latin1':
-        raise ValueError(f'bytes as {short(encoding)}')
+        raise ValueError(f'bytes encoded as {short(encoding)}')
     return text.encode('latin1')
 
 
@@ -103,17 +103,17 @@ class _InfoUnpickler(RestrictedUnpickler):
         state = self.stack.pop()  # type: ignore[attr-defined]
         target = self.stack[-1]  # type: ignore[attr-defined]
         if not isinstance(target, (_Array, _DType)):
-            raise TypeError('a state for something that is no array')
+            raise TypeError('a state for something that is not an array')
         target.set_state(state)
 
     dispatch: ClassVar[dict[int, Callable]] = {**RestrictedUnpickler.dispatch, ord('b'): _give_state}
 
 
 def read_info_pickle(path: Path) -> Any:
-    """What a pickle holds; an array comes as something that ``np.asarray`` turns into one.
+    """Reads a pickle; ``np.asarray`` converts the arrays in the result.
 
     Raises:
-        DataError: the file is missing, broken, or asks for anything but plain containers and numpy's arrays.
+        DataError: the file is missing or broken, or refers to anything but plain containers and numpy arrays.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What kind of input a user has given."""
+"""Opening user inputs of any kind."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ SPLITS = ('train', 'val', 'test')
 def open_source(
     given: str | Path, cfg: Config, frames: Sequence[str] = (), scene: str | None = None, root: Path | None = None
 ) -> Source:
-    """Frames of an input.
+    """Opens an input.
 
     Args:
-        given: a split of the config's data set; our infos (``.json``), mmdet3d's (``.pkl``), or a rig (``.json``).
-        cfg: the model's config.
-        frames: tokens to take, or their starts; none for all.
-        scene: to take; None for all.
-        root: folder that the images' paths are relative to; None for the file's own.
+        given: a split of the config's data set, our infos (``.json``), mmdet3d's (``.pkl``), or a rig (``.json``).
+        cfg: config of the model.
+        frames: tokens or token prefixes to select; all if empty.
+        scene: scene to select; None for all.
+        root: folder of the images; None for the folder of the file.
 
     Raises:
-        DataError: it is none of these, or broken.
+        DataError: the input is broken or of another kind.
     """
     dataset = cfg.test_dataloader.dataset
     grid, cameras = BEVGrid.from_dict(dataset.bev_grid), dataset.get('cameras')
     path = Path(given)
     if str(given) in SPLITS and not path.exists():
         if not cfg.get(f'{given}_dataloader'):
-            raise ConfigError(f'{cfg.filename or "config"}: expected a {given}_dataloader, as {given} was asked for')
+            raise ConfigError(f'{cfg.filename or "config"}: expected a {given}_dataloader for the input {given!r}')
         dataset = cfg[f'{given}_dataloader'].dataset
         path, root = Path(dataset.data_root, dataset.ann_file), root or Path(dataset.data_root)
     if path.suffix == '.pkl':

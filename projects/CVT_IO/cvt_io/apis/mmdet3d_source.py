@@ -1,4 +1,4 @@
-"""mmdet3d's info files of version 2 (``.pkl``), as in its ``demo/data/nuscenes``."""
+"""mmdet3d's info files, version 2 (``.pkl``), as in its ``demo/data/nuscenes``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def mmdet3d_source(
     frames: Sequence[str] = (),
     scene: str | None = None,
 ) -> Source:
-    """Frames of an info pickle; for the arguments see :func:`nuscenes_source`.
+    """Opens an info pickle; see :func:`nuscenes_source` for the arguments.
 
     Raises:
-        DataError: it is no such file, holds what is not loaded, or a frame is not in it.
+        DataError: the file is not an info pickle or contains forbidden objects, or a selected frame is not in it.
     """
     content = read_info_pickle(path)
     items = content.get('data_list') if isinstance(content, dict) else None
     if not isinstance(items, list):
-        raise DataError(f'{path}: expected a dict with a data_list of frames (mmdet3d 1.1 or later), found another')
+        raise DataError(f'{path}: expected a dict with a data_list of frames (mmdet3d 1.1 or later), found none')
     for index, item in enumerate(items):
         _check_names(item, f'{path}: data_list[{index}]')
 
@@ -42,7 +42,7 @@ def mmdet3d_source(
         where = f'{path}: sample {token}'
         images = item.get('images')
         if not isinstance(images, dict) or not images or not all(isinstance(name, str) for name in images):
-            raise DataError(f'{where}: images: expected a dict with one entry a camera, found {short(images)}')
+            raise DataError(f'{where}: images: expected a dict with one entry per camera, found {short(images)}')
         names = cameras or list(images)
         missing = [name for name in names if not isinstance(images.get(name), dict)]
         if missing:
@@ -70,8 +70,8 @@ def _check_names(item: Any, where: str) -> None:
 
 
 def _image(image: dict, name: str, flat_from_lidar: np.ndarray, root: Path, where: str) -> dict[str, Any]:
-    # lidar2cam · lidar2ego⁻¹ · ego2global⁻¹ · flat(ego2global). cam2ego leaves out the ego's motion between the
-    # timestamps of lidar and camera, lidar2cam does not.
+    # lidar2cam · lidar2ego⁻¹ · ego2global⁻¹ · flat(ego2global). Unlike cam2ego, lidar2cam includes the ego motion
+    # between the timestamps of lidar and camera.
     cam_from_flat = pose(image.get('lidar2cam'), f'{where}.lidar2cam') @ invert_rigid(flat_from_lidar)
     return dict(
         camera=name,
@@ -96,7 +96,7 @@ def _flat_ego_from_lidar(item: dict, images: Sequence[tuple[str, dict]], where: 
 
 
 def _approximate_lidar(images: Sequence[tuple[str, dict]], where: str, notes: list[str]) -> np.ndarray:
-    """lidar2ego as the cameras have it on average, cam2ego · lidar2cam; right for an ego that stands."""
+    """Estimates lidar2ego as the mean of cam2ego · lidar2cam, which is exact for a stationary ego."""
     estimates = np.stack(
         [
             pose(image.get('cam2ego'), f'{where}: no lidar_points.lidar2ego, and images.{name}.cam2ego')
@@ -109,19 +109,19 @@ def _approximate_lidar(images: Sequence[tuple[str, dict]], where: str, notes: li
     metres = np.linalg.norm(estimates[:, :3, 3] - mean[:3, 3], axis=1).max()
     notes.append(
         'no lidar_points.lidar2ego: approximated by the mean of cam2ego · lidar2cam, from which the cameras differ by '
-        f'up to {metres:.1f} m (motion of the ego between the timestamps)'
+        f'up to {metres:.1f} m (ego motion between the timestamps)'
     )
     return mean
 
 
 def _rotation(matrix: np.ndarray) -> np.ndarray:
-    """The rotation next to a matrix's: files have float32 numbers."""
+    """The rotation closest to that of a matrix, which may be rounded to float32."""
     left, _, right = np.linalg.svd(matrix[:3, :3])
     return left @ right
 
 
 def _find_image(name: Any, camera: str, root: Path, where: str) -> str:
-    """An image in the folder itself or, as in the whole data set, in ``samples/<camera>``; never elsewhere."""
+    """Finds an image in the folder itself or, as in the full data set, in ``samples/<camera>``; never elsewhere."""
     if not isinstance(name, str) or not name or '\0' in name:
         raise DataError(f'{where}: expected the path of an image, found {short(name)}')
     file = PurePosixPath(name.replace('\\', '/')).name
@@ -129,4 +129,4 @@ def _find_image(name: Any, camera: str, root: Path, where: str) -> str:
     for candidate in candidates:
         if os.path.isfile(candidate):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
             return str(candidate)
-    raise DataError(f'{where}: no such file as {" or ".join(map(str, candidates))}')
+    raise DataError(f'{where}: no such file: {" or ".join(map(str, candidates))}')

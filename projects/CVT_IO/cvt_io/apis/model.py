@@ -1,4 +1,4 @@
-"""Which config and which weights a user means."""
+"""Resolving a model name to config and weights."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def find_model(
     weights: str | Path | None = None,
     cfg_options: dict[str, Any] | None = None,
 ) -> tuple[Config, Path]:
-    """Config and weight file.
+    """Finds config and weight file of a model.
 
     Args:
         model: name in the zoo, path of a config, or a config.
-        weights: file, or name in the zoo; None for the zoo's of the model's name.
+        weights: file or name in the zoo; None for the published weights of the named model.
         cfg_options: overrides of the config, see :func:`merge_options`.
 
     Raises:
-        DataError: there is no such model or file, none of its weights are published, or the config is broken.
+        DataError: model or file does not exist, the model has no published weights, or the config is broken.
     """
     name = None
     if isinstance(model, (str, Path)):
@@ -53,12 +53,12 @@ def find_model(
 
 
 def _find_weights(weights: str | Path | None) -> Path:
-    """A file that is there; the zoo's are downloaded to ``checkpoints/`` if this checkout does not hold them."""
+    """Path of the weights. Zoo weights are downloaded to ``checkpoints/`` unless they are part of the checkout."""
     if weights is None:
-        raise ConfigError('weights: expected a file or a name in the zoo, found none; only names imply their weights')
+        raise ConfigError('weights: expected a file or a name in the zoo, found none; a config implies no weights')
     path = Path(weights)
     if path.suffix or path.is_file():
-        return path  # whether it is there, the one who reads it says
+        return path  # existence is checked on reading
     published = published_weights(read_catalogue(), str(weights))
     return _in_checkout(published) or download(published, CHECKPOINTS)
 

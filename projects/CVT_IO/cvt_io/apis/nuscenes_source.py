@@ -1,4 +1,4 @@
-"""Our own infos, of ``tools/create_data.py``."""
+"""Info files of ``tools/create_data.py``."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def nuscenes_source(
     frames: Sequence[str] = (),
     scene: str | None = None,
 ) -> Source:
-    """Frames of an info file.
+    """Opens an info file.
 
     Args:
-        content: of the file.
-        path: the file; the labels lie beside it, and images unless ``root`` says otherwise.
-        grid: of the labels, which serve for the pictures alone and may be missing.
-        root: folder of the images.
-        cameras: to use, in this order; None for the infos' own.
-        frames: starts of sample tokens.
-        scene: name.
+        content: content of the file.
+        path: path of the file; labels are expected next to it.
+        grid: grid of the labels, which are optional and only used for pictures.
+        root: folder of the images; None for the folder of the file.
+        cameras: cameras to use, in this order; None for those of the infos.
+        frames: tokens or token prefixes to select; all if empty.
+        scene: scene to select; None for all.
 
     Raises:
-        DataError: it is no info file of this version, or a frame is not in it.
+        DataError: the file is not an info file of this version, or a selected frame is not in it.
     """
     labels = labels_root(path.parent, path.name.partition('_infos_')[0]) / grid.name
     items = check_infos(content, path)

@@ -1,4 +1,4 @@
-"""Files of a prediction: probabilities, masks, regions and picture."""
+"""Output files of a prediction: probabilities, masks and regions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..visualization.scene import write_picture
 
 
 def write_prediction(folder: Path, result: dict, scores: np.ndarray, threshold: float) -> None:
-    """Writes ``<name>.npz``, a ``<name>_<group>.png`` a label group, and ``<name>.json``.
+    """Writes ``<name>.npz``, ``<name>_<group>.png`` for each label group, and ``<name>.json``.
 
     Args:
-        folder: made if need be.
-        result: what goes into the JSON, with ``name`` and ``groups``.
-        scores: (groups, h, w) probabilities; the ``.npz`` has them as float16 ``probabilities``, with ``groups``.
-        threshold: of the masks, which are 255 where the probability reaches it and else 0.
+        folder: output folder, created if necessary.
+        result: content of the JSON file, with ``name`` and ``groups``.
+        scores: (groups, h, w) probabilities, stored in the ``.npz`` as float16 ``probabilities`` next to ``groups``.
+        threshold: probability from which a mask is 255.
     """
     content = BytesIO()
     np.savez_compressed(content, probabilities=scores.astype(np.float16), groups=np.array(result['groups']))
@@ -30,5 +30,5 @@ def write_prediction(folder: Path, result: dict, scores: np.ndarray, threshold: 
 
 
 def as_text(result: dict) -> str:
-    """A result in one line of JSON."""
+    """A result as one line of JSON."""
     return json.dumps(result)

@@ -1,4 +1,4 @@
-"""The one place where a prediction becomes a picture."""
+"""Drawing a prediction of the inferencer."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..visualization.panels import WIDTH, View, sample_panel
 def draw_prediction(
     sample: Det3DDataSample, size: tuple[int, int], group: LabelGroup, grid: BEVGrid, threshold: float
 ) -> np.ndarray:
-    """A panel of a frame: against the truth if the sample has it, else of the prediction alone.
+    """Draws a panel of a frame, compared with the ground truth if the sample has it.
 
     Args:
-        sample: with ``pred_bev``, perhaps ``gt_bev``, and metainfo ``images`` of a :class:`Source`.
+        sample: sample with ``pred_bev``, optionally ``gt_bev``, and metainfo ``images`` of a :class:`Source`.
         size: (height, width) of the model's images.
-        group: the first label group, which is drawn.
+        group: the first label group of the model.
         grid: the BEV grid.
-        threshold: of the probability.
+        threshold: probability threshold.
 
     Returns:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        DataError: an image is no longer there.
+        DataError: an image no longer exists.
     """
     return sample_panel(_sharp_views(sample.images, size), sample, group, 0, grid, threshold)
 
 
 def _sharp_views(images: list[dict], size: tuple[int, int]) -> list[View]:
-    """What the model saw, of the files' own sharpness: the same part of each image, at the panel's width."""
+    """The model's field of view, taken from the image files at the panel's width."""
     photos = CVTIOLoadImages(any_colour=True).transform(dict(images=images))
     fitted = CVTIOFitImages((round(WIDTH * size[0] / size[1]), WIDTH)).transform(photos)
     names = [image['camera'] for image in images]

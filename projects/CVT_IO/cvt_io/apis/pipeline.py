@@ -1,4 +1,4 @@
-"""The steps from a frame of a :class:`Source` to the model's input."""
+"""Pipelines from a frame of a :class:`Source` to the model's input."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from mmengine.dataset import Compose
 
 from ..runtime.batches import image_size
 
-#: What goes with a prediction: see :class:`Source`.
+#: Keys of a :class:`Source` frame that are kept with the prediction.
 META_KEYS = ('sample_token', 'scene_name', 'images', 'notes')
 
 
 def build_pipeline(cfg: Config, any_rig: bool) -> Compose:
-    """The config's test pipeline; of a frame's label, its source has seen to already.
+    """Builds the config's test pipeline without label loading, which is up to the source.
 
     Args:
         cfg: the config.
-        any_rig: whether the images may be of any size and colours: then :class:`CVTIOFitImages` keeps their aspect.
+        any_rig: whether to accept images of any size and colour mode; :class:`CVTIOFitImages` then fits them.
 
     Raises:
         ConfigError: the pipeline has no ``CVTIOResizeCrop``.

@@ -9,16 +9,16 @@ from ..geometry import BEVGrid
 
 
 def connected_regions(score: np.ndarray, grid: BEVGrid, threshold: float) -> list[dict]:
-    """Cells of at least the threshold that touch, also at a corner, are a region.
+    """Finds the 8-connected regions of cells that reach the threshold.
 
     Args:
         score: (h, w) probabilities.
-        grid: of the cells.
-        threshold: of the probability.
+        grid: grid of the cells.
+        threshold: probability threshold.
 
     Returns:
-        ``dict(center=[x, y], area, probability)`` of each, the largest first: the mean of its cells' places, in metres
-        of the ego frame (x ahead, y left); square metres; mean probability.
+        ``dict(center=[x, y], area, probability)`` for each region, largest first: centroid in metres in the ego frame
+        (x ahead, y left), area in square metres, mean probability.
     """
     mask = (score >= threshold).astype(np.uint8)
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask, connectivity=8)

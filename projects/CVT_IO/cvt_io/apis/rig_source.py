@@ -1,4 +1,4 @@
-"""Any rig, described by a JSON file: ``rig.schema.json`` says how, docs/own_rig.md explains it."""
+"""Custom rigs, described by a JSON file; see ``rig.schema.json`` and docs/own_rig.md."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _FRAME_KEYS = {'token', 'scene', 'images'}
 def rig_source(
     content: dict, path: Path, root: Path | None = None, frames: Sequence[str] = (), scene: str | None = None
 ) -> Source:
-    """Frames of a rig; for the arguments see :func:`nuscenes_source`.
+    """Opens a rig; see :func:`nuscenes_source` for the arguments.
 
     Raises:
-        DataError: the file is not as the schema says, or a frame is not in it.
+        DataError: the file does not follow the schema, or a selected frame is not in it.
     """
     _check_keys(content, {'cameras', 'frames', '$schema'}, str(path))
     cameras, items = content.get('cameras'), content.get('frames')
     if not isinstance(cameras, dict) or not cameras:
-        raise DataError(f'{path}: cameras: expected an object with one entry a camera, found {cameras!r:.60}')
+        raise DataError(f'{path}: cameras: expected an object with one entry per camera, found {cameras!r:.60}')
     if not isinstance(items, list) or not items:
-        raise DataError(f'{path}: frames: expected a list with one entry a frame, found {items!r:.60}')
+        raise DataError(f'{path}: frames: expected a list with one entry per frame, found {items!r:.60}')
     calibration = {name: _camera(camera, f'{path}: cameras.{name}') for name, camera in cameras.items()}
     for index, item in enumerate(items):
         where = f'{path}: frames[{index}]'

@@ -1,4 +1,4 @@
-"""What every kind of input becomes: frames in the form of our own infos, each checked only when its turn comes."""
+"""Common representation of all inputs: frames in the format of our infos, checked lazily."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Source:
     """Frames of one input.
 
     Attributes:
-        items: one a frame, as the input has it.
-        parse: item → ``dict(sample_token, scene_name, images)``, with ``images`` as ``CVTIOLoadImages`` wants them,
-            each with the name of its ``camera``; and ``gt_bev``, a ``BEVLabel``, if there is one, and ``notes``, texts
-            on what was assumed. Raises a ``DataError`` on a broken frame.
-        any_rig: whether the images may be of any size and colours, or are nuScenes' own.
+        items: frames in the format of the input.
+        parse: item → ``dict(sample_token, scene_name, images)``, with ``images`` as required by ``CVTIOLoadImages``
+            plus ``camera``; optionally ``gt_bev``, a ``BEVLabel``, and ``notes``, texts on assumptions made. Raises a
+            ``DataError`` on a broken frame.
+        any_rig: whether images may have any size and colour mode, rather than those of nuScenes.
     """
 
     items: Sequence[Any]
@@ -30,17 +30,17 @@ class Source:
 def choose_frames(
     source: Source, frames: Sequence[str], scene: str | None, keys: Callable[[Any], tuple[str, str]], where: str
 ) -> Source:
-    """Only the frames whose token is one of ``frames`` or begins so, and only those of a scene.
+    """Selects frames by token and scene.
 
     Args:
         source: all frames.
-        frames: tokens or starts of tokens; none for all.
-        scene: name; None for all.
+        frames: tokens or token prefixes; all if empty.
+        scene: scene name; None for all.
         keys: item → (token, scene name).
-        where: the input's name for error messages.
+        where: name of the input for error messages.
 
     Raises:
-        DataError: a token or the scene is not there.
+        DataError: a token or the scene does not exist.
     """
     if not source.items:
         raise DataError(f'{where}: expected at least one frame, found none')

@@ -1,1 +1,1 @@
-"""From a trained model to an ONNX graph, and what runs it."""
+"""ONNX export, and runtimes for the exported graph."""

@@ -1,4 +1,4 @@
-"""The optional packages that export and run graphs."""
+"""Optional packages for export and runtimes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def require(name: str) -> ModuleType:
     """Imports an optional package.
 
     Raises:
-        DeployError: it is not installed; says how to install it.
+        DeployError: the package is not installed; the message has the command that installs it.
     """
     try:
         return importlib.import_module(name)

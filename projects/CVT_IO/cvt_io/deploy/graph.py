@@ -1,4 +1,4 @@
-"""The network as one graph of plain tensors: images and calibration → logits."""
+"""The network as a single graph: images and calibration → logits."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .inverse import DECOMPOSITIONS
 
 INPUTS = ('imgs', 'intrinsics', 'cam_from_ego')
 OUTPUT = 'logits'
-#: A batch of 1 would be taken for a constant.
+#: The exporter treats a batch of 1 as a constant.
 TRACED_BATCH = 2
 
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """What a graph takes and how it computes.
+    """Inputs and precision of a graph.
 
     Attributes:
-        cameras: n.
-        dynamic_batch: any batch size, or 1 only.
-        uint8: the images are RGB in 0…255 and are normalised inside, or come normalised in float32.
-        fp16: weights and activations in half precision; calibration, its inverses and the rays stay in fp32.
-        whole_batch: the backbone sees all images at once, as suits a GPU. Otherwise it is laid out camera by camera:
-            what one image needs stays in a CPU's cache, and six images need several times the memory.
+        cameras: number of cameras n.
+        dynamic_batch: whether to support any batch size instead of 1.
+        uint8: whether images are RGB in 0…255 and normalised in the graph, instead of normalised float32.
+        fp16: whether to use half precision for weights and activations; calibration, inverses and rays stay in fp32.
+        whole_batch: whether the backbone processes all images at once, which suits a GPU. Otherwise it is unrolled
+            camera by camera, which fits a CPU's cache and needs a fraction of the memory.
     """
 
     cameras: int = CAMERAS
@@ -41,11 +41,11 @@ class GraphOptions:
 
 
 class ExportGraph(nn.Module):
-    """What is traced: :meth:`CVTIOSegmentor.bev_logits` behind the options.
+    """The module to trace: :meth:`CVTIOSegmentor.bev_logits` with the options applied.
 
     Args:
-        model: changed in place: BatchNorms are folded into the convolutions before them.
-        options: see there.
+        model: modified in place; BatchNorms are folded into the preceding convolutions.
+        options: options of the graph.
     """
 
     def __init__(self, model: CVTIOSegmentor, options: GraphOptions) -> None:
@@ -60,7 +60,7 @@ class ExportGraph(nn.Module):
                     part.half()
 
     def forward(self, imgs: Tensor, intrinsics: Tensor, cam_from_ego: Tensor) -> Tensor:
-        """Args: as ``bev_logits``, but ``imgs`` uint8 with that option. Returns: logits (b, outputs, h, w) fp32."""
+        """Args: see ``bev_logits``; ``imgs`` is uint8 with that option. Returns: logits (b, outputs, h, w) fp32."""
         if self.options.uint8:
             imgs = self.model.data_preprocessor.normalise(imgs)
         return self.model.bev_logits(imgs, intrinsics, cam_from_ego).float()
@@ -81,14 +81,14 @@ class _PerCamera(nn.Module):
 
 
 def trace(cfg: Config, model: CVTIOSegmentor, options: GraphOptions) -> ExportedProgram:
-    """The graph of a config's model in ATen operators that ONNX has."""
+    """Traces a model into ATen operators that ONNX supports."""
     batch = random_batch(cfg, TRACED_BATCH if options.dynamic_batch else 1, options.cameras)['inputs']
     if not options.uint8:
         batch['imgs'] = model.data_preprocessor.normalise(batch['imgs'])
     shapes = dynamic_shapes(options)
     example = {name: batch[name].contiguous() for name in INPUTS}
     graph = ExportGraph(model, options)
-    # Half weights meet the fp32 images and rays by the rules of autocast, which the model's geometry is exempt from.
+    # Autocast handles the mix of half weights with fp32 images and rays; the model's geometry disables it.
     half = torch.autocast('cpu', torch.float16, enabled=options.fp16)
     with torch.no_grad(), half:
         program = torch.export.export(graph, (), example, dynamic_shapes=shapes)
@@ -96,5 +96,5 @@ def trace(cfg: Config, model: CVTIOSegmentor, options: GraphOptions) -> Exported
 
 
 def dynamic_shapes(options: GraphOptions) -> dict[str, dict[int, Dim]] | None:
-    """The axes of the inputs that have no fixed length."""
+    """Dynamic axes of the inputs."""
     return {name: {0: Dim('batch')} for name in INPUTS} if options.dynamic_batch else None

@@ -1,4 +1,4 @@
-"""What a graph says of itself in its metadata."""
+"""Metadata of an exported graph."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .graph import GraphOptions
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """Metadata of a graph, one JSON value a key.
+    """Metadata of a graph, stored as one JSON value per key.
 
     Attributes:
         config: name of the config.
-        project_version: of this project.
+        project_version: version of this project.
         image_size: [height, width].
-        bev_grid: of the logits, as in the config.
-        cameras: n.
-        batch: the only batch size, or ``None`` for any.
+        bev_grid: grid of the logits, as in the config.
+        cameras: number of cameras.
+        batch: the fixed batch size, or ``None`` for any.
         imgs: ``float32, normalised`` by mean and std, or ``uint8``, RGB in 0…255.
-        mean: (R, G, B) of images in [0, 1].
-        std: as ``mean``.
+        mean: (R, G, B), for images in [0, 1].
+        std: (R, G, B), for images in [0, 1].
         precision: ``fp32`` or ``fp16``.
-        label_groups: of the config's head.
+        label_groups: label groups of the config's head.
         outputs: names of the logits' channels.
     """
 
@@ -50,9 +50,9 @@ class GraphInfo:
 
     @classmethod
     def from_config(cls, cfg: Config, options: GraphOptions) -> GraphInfo:
-        """What the graph of a config is."""
+        """Metadata of the graph exported from a config."""
         head, normalise = cfg.model.head, MODELS.build(cfg.model.data_preprocessor)
-        # Tuples become lists, as in the file.
+        # Convert tuples to lists, as JSON does.
         groups, grid = json.loads(json.dumps([head.label_groups, cfg.bev_grid]))
         return cls(
             config=Path(cfg.filename).stem,
@@ -70,15 +70,15 @@ class GraphInfo:
         )
 
     def to_metadata(self) -> dict[str, str]:
-        """For ``onnx.helper.set_model_props``."""
+        """Properties for ``onnx.helper.set_model_props``."""
         return {name: json.dumps(value) for name, value in asdict(self).items()}
 
     @classmethod
     def read(cls, path: Path) -> GraphInfo:
-        """Of a file.
+        """Reads the metadata of a file.
 
         Raises:
-            DeployError: it is missing, no ONNX file, or not one of this project's.
+            DeployError: the file is missing, not an ONNX file, or was not exported by this project.
         """
         onnx = require('onnx')
         if not path.is_file():
@@ -86,20 +86,20 @@ class GraphInfo:
         try:
             found = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
         except Exception as error:  # protobuf's error is private to its implementation
-            raise DeployError(f'{path}: cannot read: truncated, damaged or no ONNX file at all') from error
+            raise DeployError(f'{path}: cannot read: truncated, damaged or not an ONNX file') from error
         missing = [field.name for field in fields(cls) if field.name not in found]
         if missing:
-            raise DeployError(f'{path}: metadata: expected {missing[0]!r}; is it a file of export_onnx.py?')
+            raise DeployError(f'{path}: metadata: expected {missing[0]!r}; was it exported by export_onnx.py?')
         try:
             return cls(**{field.name: json.loads(found[field.name]) for field in fields(cls)})
         except (ValueError, RecursionError) as error:
             raise DeployError(f'{path}: metadata: expected one JSON value per key, found other text') from error
 
     def check_config(self, cfg: Config, path: Path) -> None:
-        """Sees that a config's data and metric are those of the graph.
+        """Checks that data and metric of a config match the graph.
 
         Raises:
-            DeployError: says what differs.
+            DeployError: they differ.
         """
         wanted = GraphInfo.from_config(cfg, GraphOptions())
         for name in ('image_size', 'bev_grid', 'mean', 'std', 'label_groups', 'outputs'):

@@ -13,8 +13,8 @@ _LARGEST = 4
 def closed_form_inverse(matrices: Tensor) -> Tensor:
     """Inverse by cofactors (Cramer's rule).
 
-    As exact as LU in fp32 on calibration: of 20,000 random rigid transforms and intrinsics, none is off by more than
-    3e-7 of its inverse's largest element, which is what ``torch.linalg.inv`` is off.
+    For calibration matrices it is as accurate as LU in fp32: on 20,000 random rigid transforms and intrinsics the
+    error is at most 3e-7 of the inverse's largest element, the same as that of ``torch.linalg.inv``.
 
     Args:
         matrices: (…, k, k), k from 2 to 4, not singular.
@@ -23,7 +23,7 @@ def closed_form_inverse(matrices: Tensor) -> Tensor:
         (…, k, k).
 
     Raises:
-        ValueError: another k.
+        ValueError: k is out of this range.
     """
     k = matrices.shape[-1]
     if not 2 <= k <= _LARGEST:
@@ -34,9 +34,9 @@ def closed_form_inverse(matrices: Tensor) -> Tensor:
 
 
 def _minors(matrices: Tensor) -> Tensor:
-    """What is left without a row and a column: (…, k, k) → (…, k, k, k − 1, k − 1), in one gather."""
+    """Submatrices without one row and one column: (…, k, k) → (…, k, k, k − 1, k − 1), in one gather."""
     k = matrices.shape[-1]
-    # By arithmetic: the exporter lets a decomposition have no constant tensors.
+    # Computed arithmetically, as the exporter does not allow constant tensors in a decomposition.
     out, left = torch.arange(k, device=matrices.device), torch.arange(k - 1, device=matrices.device)
     left = left + (left >= out[:, None]).long()  # k, k − 1
     index = k * left[:, None, :, None] + left[:, None, :]
@@ -44,7 +44,7 @@ def _minors(matrices: Tensor) -> Tensor:
 
 
 def _determinant(matrices: Tensor) -> Tensor:
-    """(…, k, k) → (…), by the first row."""
+    """(…, k, k) → (…), expanded along the first row."""
     k = matrices.shape[-1]
     if k == 1:
         return matrices[..., 0, 0]
@@ -52,7 +52,7 @@ def _determinant(matrices: Tensor) -> Tensor:
 
 
 def _signs(k: int, like: Tensor) -> Tensor:
-    """1, −1, 1, …, of ``like``'s type: (k,)."""
+    """Alternating signs 1, −1, 1, …, with the dtype of ``like``: (k,)."""
     return 1 - 2 * (torch.arange(k, device=like.device) % 2).to(like.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Writes the graph as ONNX."""
+"""Export to ONNX."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 DEFAULT_OPSET = 20  # the first with GELU
-#: What PyTorch 2.13's exporter translates to and its converter goes on to without a loss.
+#: Opsets that PyTorch 2.13's exporter and version converter support.
 OPSETS = range(18, 26)
 PLAIN = GraphOptions()
 _LOUD = ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir')
@@ -36,21 +36,21 @@ _LOUD = ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir')
 def export_onnx(
     cfg: Config, checkpoint: str | None, options: GraphOptions = PLAIN, opset: int = DEFAULT_OPSET
 ) -> bytes:
-    """An ONNX file's content.
+    """Exports a model and returns the content of the ONNX file.
 
     Inputs are ``imgs`` (b, n, 3, H, W), ``intrinsics`` (b, n, 3, 3) and ``cam_from_ego`` (b, n, 4, 4), the output is
-    ``logits`` (b, outputs, h, w), all float32 but for ``imgs`` with ``uint8``. The file has passed ONNX's checker, and
-    says in its metadata what :class:`GraphInfo` holds.
+    ``logits`` (b, outputs, h, w), all float32 except for ``imgs`` with ``uint8``. The model is validated by ONNX's
+    checker and carries :class:`GraphInfo` as metadata.
 
     Args:
-        cfg: config.
-        checkpoint: its checkpoint, or ``None`` for random weights, which take the same time.
-        options: see there.
+        cfg: the config.
+        checkpoint: its checkpoint, or ``None`` for random weights, e.g. for benchmarks.
+        options: options of the graph.
         opset: one of :data:`OPSETS`.
 
     Raises:
-        DeployError: ONNX or its scripts are not installed, or the opset is not among those.
-        CheckpointError: the checkpoint is not this config's.
+        DeployError: ``onnx`` or ``onnxscript`` is not installed, or the opset is not supported.
+        CheckpointError: the checkpoint does not fit the config.
     """
     onnx = require('onnx')
     require('onnxscript')
@@ -69,7 +69,7 @@ def export_onnx(
             opset_version=opset,
             verbose=False,
         )
-    assert program is not None  # as it is with dynamo
+    assert program is not None  # guaranteed with dynamo=True
     proto = program.model_proto
     _anonymise(proto)
     onnx.helper.set_model_props(proto, GraphInfo.from_config(cfg, options).to_metadata())
@@ -78,7 +78,7 @@ def export_onnx(
 
 
 def _anonymise(proto: ModelProto) -> None:
-    """Takes out what the exporter notes of each node: source lines with this machine's paths."""
+    """Removes the exporter's annotations, which contain source lines and local paths."""
     del proto.graph.metadata_props[:]
     for item in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
         del item.metadata_props[:]
@@ -87,7 +87,7 @@ def _anonymise(proto: ModelProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on packages and constants that are none of a user's concern."""
+    """Silences the exporter's warnings and log messages, which do not concern users."""
     levels = {name: logging.getLogger(name).level for name in _LOUD}
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What runs a graph on this machine's processor."""
+"""CPU runtimes for exported graphs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def open_runtime(name: str, graph: bytes, threads: int | None = None) -> Run:
 
     Args:
         name: one of :data:`RUNTIMES`.
-        graph: an ONNX file's content.
-        threads: as many as PyTorch's by default.
+        graph: content of an ONNX file.
+        threads: number of threads; defaults to PyTorch's.
 
     Raises:
-        DeployError: the runtime is not installed, cannot load the graph, or cannot compute so on this processor.
+        DeployError: the runtime is not installed, cannot load the graph, or does not support this processor.
     """
     reason = why_not(name)
     if reason is not None:
@@ -38,15 +38,15 @@ def open_runtime(name: str, graph: bytes, threads: int | None = None) -> Run:
         if name == ONNXRUNTIME:
             return _onnxruntime(graph, threads)
         return _openvino(graph, threads, 'bf16' if name == OPENVINO_BF16 else 'f32')
-    except RuntimeError as error:  # both raise its children
+    except RuntimeError as error:  # base class of both runtimes' errors
         raise DeployError(f'{name}: cannot load the graph: {str(error).strip().splitlines()[0]}') from error
 
 
 def why_not(name: str) -> str | None:
-    """Why a runtime cannot compute on this processor, or ``None``.
+    """Why a runtime does not support this processor, or ``None`` if it does.
 
     Raises:
-        DeployError: it is unknown or not installed.
+        DeployError: the runtime is unknown or not installed.
     """
     if name not in RUNTIMES:
         raise DeployError(f'runtime {name!r}: expected one of {", ".join(RUNTIMES)}')
@@ -60,7 +60,7 @@ def _has_bf16() -> bool:
 
 
 def describe_runtime(name: str) -> str:
-    """Package and release, for example ``onnxruntime 1.32.0``."""
+    """Package and version, for example ``onnxruntime 1.32.0``."""
     package = name.removesuffix('-bf16')
     return f'{package} {require(package).__version__.split("-")[0]}'
 
@@ -71,21 +71,21 @@ def _onnxruntime(graph: bytes, threads: int) -> Run:
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors
-    # Threads that wait busily take the cores from whatever runs next, and are no faster here.
+    # Spinning threads take cores from other work, and are not faster here.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
-    except Exception as error:  # its errors have no common base class but this one
+    except Exception as error:  # its errors share no other base class
         raise DeployError(f'{ONNXRUNTIME}: cannot load the graph: {str(error).splitlines()[0]}') from error
     return lambda inputs: session.run([OUTPUT], dict(inputs))[0]
 
 
 @functools.cache
 def _openvino_core() -> Any:
-    """The one core of the process, which lives as long as it does.
+    """The only core of the process, never destroyed.
 
-    A core that goes away puts back the signal stack which it found, even if that was another core's and is gone
-    already; the next signal with a handler, such as a data loader's SIGCHLD, then ends the process.
+    A core restores on destruction the signal stack that it found at creation, even if that belonged to another core and
+    no longer exists. The next handled signal, such as a data loader's SIGCHLD, would then crash the process.
     """
     return require('openvino').Core()
 
@@ -98,5 +98,5 @@ def _openvino(graph: bytes, threads: int, precision: str) -> Run:
         'INFERENCE_NUM_THREADS': threads,
     }
     request = core.compile_model(core.read_model(graph), 'CPU', settings).create_infer_request()
-    # Its outputs are views of memory that the next call writes.
+    # The outputs are views of memory that the next call overwrites.
     return lambda inputs: request.infer(dict(inputs))[OUTPUT].copy()

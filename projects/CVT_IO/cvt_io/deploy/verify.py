@@ -1,4 +1,4 @@
-"""How far an exported graph is from PyTorch, and what it scores."""
+"""Comparison of an exported graph with PyTorch, and its metrics."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .graph import INPUTS
 from .info import GraphInfo
 from .runtimes import Run
 
-#: Largest absolute difference of a logit that :func:`largest_error` may find, by the graph's precision.
+#: Maximum absolute difference of a logit from PyTorch, by precision.
 TOLERANCES = {'fp32': 1e-4, 'fp16': 5e-2}
 
 
 def graph_inputs(model: CVTIOSegmentor, batch: Mapping[str, Any], uint8: bool) -> dict[str, np.ndarray]:
-    """A data loader's batch as a graph takes it."""
+    """Converts a batch of the data loader to inputs of a graph."""
     inputs = dict(model.data_preprocessor(dict(batch))['inputs'])
     if uint8:
         inputs['imgs'] = torch.stack([*batch['inputs']['imgs']])
@@ -33,31 +33,31 @@ def graph_inputs(model: CVTIOSegmentor, batch: Mapping[str, Any], uint8: bool) -
 
 @torch.inference_mode()
 def largest_error(run: Run, model: CVTIOSegmentor, batches: Iterable[Mapping[str, Any]], uint8: bool) -> float:
-    """Largest absolute difference of a logit between a graph and the model in PyTorch.
+    """Maximum absolute difference between the logits of a graph and of the PyTorch model.
 
     Args:
         run: the graph.
-        model: not fused, so that the folding of BatchNorms is verified too.
-        batches: of the data loader.
-        uint8: whether the graph takes raw images.
+        model: the model; not fused, so that the folding of BatchNorms is verified too.
+        batches: batches of the data loader.
+        uint8: whether the graph takes uint8 images.
     """
     model.eval()
     errors = [0.0]
     for batch in batches:
         expected = model.bev_logits(**model.data_preprocessor(dict(batch))['inputs']).numpy()
         errors.append(float(np.abs(run(graph_inputs(model, batch, uint8)) - expected).max()))
-    return float(np.max(errors))  # not max(), which loses a NaN
+    return float(np.max(errors))  # unlike max(), propagates NaN
 
 
 def evaluate(run: Run, cfg: Config, info: GraphInfo) -> dict[str, float]:
-    """The config's metrics on its test set, computed by a graph.
+    """Computes the config's metrics on its test set with a graph.
 
     Args:
         run: the graph.
-        cfg: config, whose data set, pipeline and evaluator are used.
-        info: of the graph.
+        cfg: the config, whose data set, pipeline and evaluator are used.
+        info: metadata of the graph.
     """
-    model = build_model(cfg)  # its preprocessor and head; its weights are not used
+    model = build_model(cfg)  # for its preprocessor and head; the weights are not used
     loader = build_loader(cfg, 'test_dataloader', **({} if info.batch is None else dict(batch_size=info.batch)))
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     evaluator = Evaluator([METRICS.build(dict(part)) for part in evaluators])
