@@ -15,7 +15,7 @@ from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.runtime.machine import require_device
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
-from projects.CVT_IO.cvt_io.visualization.scene import channel_of, frame_indices
+from projects.CVT_IO.cvt_io.visualization.scene import channel_of, choose_frames
 
 DESCRIPTION = """\
 Write one HTML file, which needs neither a server nor the network, that shows which image patches each latent reads and
@@ -48,7 +48,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
-    indices = frame_indices(dataset, args.frames) if args.frames else dataset.spread(args.num)
+    indices = choose_frames(dataset, args.frames, args.num)
     model = prepare_model(cfg, args.checkpoint, device).eval()
     channel = channel_of(model.head.groups, args.group)
     frames = []

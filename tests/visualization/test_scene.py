@@ -19,7 +19,7 @@ from projects.CVT_IO.cvt_io.visualization import painter, scene
 from projects.CVT_IO.cvt_io.visualization.scene import (
     channel_of,
     check_output,
-    frame_indices,
+    choose_frames,
     photo_views,
     predict_frames,
     scene_indices,
@@ -69,15 +69,19 @@ class Tokens(Infos):
     def get_data_info(self, index: int) -> dict:
         return dict(sample_token=self.frames[index])
 
+    def spread(self, count: int | None) -> list[int]:
+        return list(range(len(self.frames)))[:count]
+
 
 def test_samples_by_the_start_of_their_tokens():
     """A whole token means that one alone, also where another begins so; the start of several means them all."""
     samples = Tokens('image-1', 'image-10', 'image-11', 'other')
-    assert frame_indices(samples, ['image-1']) == [0]
-    assert frame_indices(samples, ['oth', 'image-10']) == [3, 1]
-    assert frame_indices(samples, ['im']) == [0, 1, 2]
+    assert choose_frames(samples, ['image-1']) == [0]
+    assert choose_frames(samples, ['oth', 'image-10']) == [3, 1]
+    assert choose_frames(samples, ['im']) == [0, 1, 2]
+    assert choose_frames(samples, [], 2) == [0, 1]
     with pytest.raises(DataError, match=r'^--frames x: no such sample in infos.json$'):
-        frame_indices(samples, ['other', 'x'])
+        choose_frames(samples, ['other', 'x'])
 
 
 def test_label_groups_by_name():
@@ -194,5 +198,5 @@ def test_photos_have_their_own_size_and_calibration(tmp_path):
     assert view.img.shape == (18, 32, 3) and tuple(view.img[0, 0]) == (10, 20, 30)
     assert view.name == 'CAM' and view.intrinsics[1, 1] == 3 and view.cam_from_ego.shape == (4, 4)
     missing = str(Path(tmp_path, 'none.jpg'))
-    with pytest.raises(DataError, match=r'none.jpg: cannot read image'):
+    with pytest.raises(DataError, match=r'none.jpg: expected an image'):
         photo_views(dict(images=[image | dict(path=missing)]))

@@ -17,7 +17,7 @@ from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
-from projects.CVT_IO.cvt_io.visualization.scene import frame_indices, frame_name, write_picture
+from projects.CVT_IO.cvt_io.visualization.scene import choose_frames, frame_name, write_picture
 
 DESCRIPTION = """\
 Draw frames of a data set as its pipeline gives them to the model, augmentations included: the cameras with the
@@ -66,7 +66,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
-    indices = frame_indices(dataset, args.frames) if args.frames else dataset.spread(args.num)
+    indices = choose_frames(dataset, args.frames, args.num)
     annotations = {} if args.no_boxes else read_annotations(dataset, args.dataset)
     if args.output_dir is not None:
         args.output_dir.mkdir(parents=True, exist_ok=True)

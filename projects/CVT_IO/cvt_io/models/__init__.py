@@ -6,7 +6,7 @@ from .data_preprocessor import CVTIODataPreprocessor
 from .head import CVTIOHead
 from .losses import CVTIOFocalLoss
 from .neck import CVTIOCrossViewNeck, CVTIOLatentNeck
-from .segmentor import CVTIOSegmentor
+from .segmentor import CVTIOSegmentor, unwrap_model
 
 __all__ = [
     'CVTIOBEVDecoder',
@@ -17,4 +17,5 @@ __all__ = [
     'CVTIOHead',
     'CVTIOLatentNeck',
     'CVTIOSegmentor',
+    'unwrap_model',
 ]

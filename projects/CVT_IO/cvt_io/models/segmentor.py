@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, is_model_wrapper
 from torch import Tensor, nn
 
 from .backbone import CVTIOEfficientNet
@@ -78,3 +79,8 @@ class CVTIOSegmentor(BaseModel):
         if mode == 'predict':
             return self.head.predict(logits, data_samples)
         raise ValueError(f"mode: expected 'loss', 'predict' or 'tensor', got {mode!r}")
+
+
+def unwrap_model(model: nn.Module) -> CVTIOSegmentor:
+    """The model inside a wrapper such as ``DistributedDataParallel``, or the model itself."""
+    return cast(CVTIOSegmentor, model.module if is_model_wrapper(model) else model)

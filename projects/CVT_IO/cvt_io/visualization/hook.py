@@ -10,11 +10,11 @@ from mmdet3d.registry import HOOKS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ..datasets import CVTIONuScenesDataset
+from ..models import unwrap_model
 from .panels import model_views, sample_panel, short_token
 from .scene import channel_of, frame_name, write_picture
 
@@ -91,7 +91,7 @@ class CVTIOVisualizationHook(Hook):
     def _panel(
         self, runner: Runner, dataset: CVTIONuScenesDataset, imgs: Tensor, sample: Det3DDataSample
     ) -> np.ndarray:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         names = getattr(dataset, 'cameras', None) or dataset.metainfo.get('cameras', ())
         channel = channel_of(model.head.groups, self.group)
         views = model_views(imgs, sample, names)

@@ -16,6 +16,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from ..datasets import CVTIONuScenesDataset
+from ..datasets.decoding import EncodedImage
 from ..datasets.tokens import matching
 from ..errors import DataError
 from ..fileio.atomic import write_result
@@ -43,12 +44,16 @@ def scene_indices(dataset: CVTIONuScenesDataset, scene: str) -> list[int]:
     return sorted(found, key=lambda index: infos[index]['timestamp'])
 
 
-def frame_indices(dataset: CVTIONuScenesDataset, starts: Iterable[str]) -> list[int]:
+def choose_frames(dataset: CVTIONuScenesDataset, starts: Sequence[str], count: int | None = None) -> list[int]:
     """Indices of the samples whose token equals, or else starts with, one of ``starts``.
+
+    Without ``starts``, ``count`` evenly spaced frames; ``None`` for all.
 
     Raises:
         DataError: there is no such sample.
     """
+    if not starts:
+        return dataset.spread(count)
     tokens = [dataset.get_data_info(index)['sample_token'] for index in range(len(dataset))]
     found: list[int] = []
     for start in starts:
@@ -90,13 +95,14 @@ def predict_frames(
 
 
 def photo_views(info: dict) -> list[View]:
-    """A frame's cameras at the size in which they were taken."""
+    """A frame's cameras at their original size.
+
+    Raises:
+        DataError: an image is missing or broken.
+    """
     views = []
     for image in info['images']:
-        try:
-            img = np.asarray(Image.open(image['path']).convert('RGB'))
-        except OSError as error:
-            raise DataError(f'{image["path"]}: cannot read image: {error}') from error
+        img = EncodedImage.read(image['path'], any_colour=True).decode()
         views.append(View(img, np.array(image['intrinsics']), np.array(image['cam_from_ego']), image['camera']))
     return views
 

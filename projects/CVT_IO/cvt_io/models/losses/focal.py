@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from mmdet.utils import reduce_mean
 from mmdet3d.registry import MODELS
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
-
-from .global_sum import global_sum_and_count
 
 
 def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
@@ -49,5 +49,8 @@ class CVTIOFocalLoss(nn.Module):
         if keep is not None:
             logits, targets = logits[keep], targets[keep]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total, count = global_sum_and_count(sigmoid_focal_loss(logits, targets.to(logits), self.gamma))
-        return self.loss_weight * total / count
+        losses = sigmoid_focal_loss(logits, targets.to(logits), self.gamma)
+        # DistributedDataParallel averages gradients over the processes, hence the mean count and not the total one.
+        count = reduce_mean(logits.new_tensor(losses.numel())).clamp(min=1 / get_world_size())
+        loss = self.loss_weight * losses.sum() / count
+        return loss + (reduce_mean(loss.detach()) - loss.detach())  # the value of all processes, to be logged

@@ -12,13 +12,13 @@ import torch
 from mmdet3d.registry import HOOKS
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
 from ....errors import DataError
 from ....fileio.atomic import write_json
 from ....fileio.records import read_json
+from ....models import unwrap_model
 from ..interruption import resume_command
 from .detector import Alarm, HealthDetector, Thresholds
 from .entropy import attention_entropy
@@ -117,7 +117,7 @@ class CVTIOHealthHook(Hook):
         """Takes note of the batch, and of the checkpoint that the last step has left."""
         starts, self._batch, self._found = not self._batch, data_batch, None
         if runner.iter == 0:
-            self._detector.update(0, param_norm=float(parameter_norm(_bare(runner))))
+            self._detector.update(0, param_norm=float(parameter_norm(unwrap_model(runner.model))))
             self.kept.forget(runner)
             if self.action == 'roll_back':
                 self.kept.save(runner)
@@ -143,7 +143,7 @@ class CVTIOHealthHook(Hook):
         logged = runner.message_hub.log_scalars
         row = {name: logged[f'train/{name}'].current() for name in ('loss', 'grad_norm') if f'train/{name}' in logged}
         if step % self.interval == 0:
-            row['param_norm'] = float(parameter_norm(_bare(runner)))
+            row['param_norm'] = float(parameter_norm(unwrap_model(runner.model)))
         if self.entropy_interval and step % self.entropy_interval == 0:
             self._add_entropy(runner, row)
         self._judge(runner, step, row)
@@ -193,7 +193,11 @@ class CVTIOHealthHook(Hook):
     def _act(self, runner: Runner, step: int, alarms: list[Alarm]) -> None:
         where = self._found
         if where is None:
-            where = locate(_bare(runner), self._batch) if self._batch else 'before the first step after a resumption'
+            where = (
+                locate(unwrap_model(runner.model), self._batch)
+                if self._batch
+                else 'before the first step after a resumption'
+            )
         does = self.action
         if does == 'roll_back' and (self.healthy is None or self.rollbacks == self.max_rollbacks):
             does = 'stop'
@@ -228,10 +232,10 @@ class CVTIOHealthHook(Hook):
         """Gradients that are not finite are traced before they spoil all parameters."""
         norm = runner.message_hub.log_scalars.get('train/grad_norm')
         if norm is not None and not math.isfinite(norm.current()):
-            self._found = locate(_bare(runner), self._batch)
+            self._found = locate(unwrap_model(runner.model), self._batch)
 
     def _add_entropy(self, runner: Runner, row: dict[str, float]) -> None:
-        model = _bare(runner)
+        model = unwrap_model(runner.model)
         inputs = model.data_preprocessor(self._batch, False)['inputs']
         entropy = attention_entropy(model, {name: value[:1] for name, value in inputs.items()})
         if entropy is not None:
@@ -258,7 +262,3 @@ class CVTIOHealthHook(Hook):
         if runner.iter == 0 or not path.is_file():
             return []
         return [alarm for alarm in read_json(path)['alarms'] if alarm['step'] <= runner.iter]
-
-
-def _bare(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import shutil
@@ -11,11 +10,11 @@ from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ....fileio.atomic import write_atomic
 from ....fileio.checkpoint import CheckpointError, check_weights
+from ....models import unwrap_model
 
 #: Beside mmengine's ``last_checkpoint``: path of the last checkpoint that is known to be healthy.
 POINTER = 'last_healthy'
@@ -110,14 +109,13 @@ class KeptCheckpoints:
             CheckpointError: it is gone, or not this model's.
         """
         barrier()
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         checkpoint = check_weights(model, self.path(step))
         if 'optimizer' not in checkpoint:
             raise CheckpointError(f'{self.path(step)}: no optimizer state')
         model.load_state_dict(checkpoint['state_dict'])
         rates = [{k: v for k, v in group.items() if k != 'params'} for group in runner.optim_wrapper.param_groups]
-        # A copy, as the file is only mapped into memory.
-        runner.optim_wrapper.load_state_dict(copy.deepcopy(checkpoint['optimizer']))
+        runner.optim_wrapper.load_state_dict(checkpoint['optimizer'])
         for group, rate in zip(runner.optim_wrapper.param_groups, rates, strict=True):
             group.update(rate)
         runner.optim_wrapper.zero_grad()
