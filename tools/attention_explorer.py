@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shows what a model looks at: ``python tools/attention_explorer.py CONFIG CHECKPOINT --num 3 --out page.html``."""
+"""Explores attention maps: ``python tools/attention_explorer.py CONFIG CHECKPOINT --num 3 --out page.html``."""
 
 import argparse
 from pathlib import Path
@@ -18,31 +18,30 @@ from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explor
 from projects.CVT_IO.cvt_io.visualization.scene import channel_of, choose_frames
 
 DESCRIPTION = """\
-Write one HTML file, which needs neither a server nor the network, that shows which image patches each latent reads and
-which BEV cells read it, what lies behind a BEV cell, and who reads an image patch. docs/attention.md explains the maps.
-"""
+Write a self-contained HTML page that shows the attention between image patches, latents and BEV cells. See
+docs/attention.md for how to read the maps."""
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='its checkpoint')
+    parser.add_argument('checkpoint', help='checkpoint file')
     which = parser.add_mutually_exclusive_group()
-    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='these samples, or all whose token begins so')
+    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='show the samples with these tokens or prefixes')
     which.add_argument(
-        '--num', type=cli.positive_int, default=1, metavar='N', help='N frames, spread over the split (default: 1)'
+        '--num', type=cli.positive_int, default=1, metavar='N', help='show N evenly spaced frames (default: 1)'
     )
     parser.add_argument('--out', type=Path, required=True, metavar='FILE.html', help='write the page to this file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='val', help='default: %(default)s')
-    parser.add_argument('--group', metavar='NAME', help='label group, for models with several; default the first')
+    parser.add_argument('--group', metavar='NAME', help='label group to show (default: the first)')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
     cli.add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     device = require_device(args.device)
     cfg = load_config(args.config, args.cfg_options)

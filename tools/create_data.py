@@ -48,7 +48,7 @@ Only the labels can be shared out (--shard): the first shard writes the world, w
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     datasets = parser.add_subparsers(dest='command', required=True, metavar='{nuscenes,toy}')
     form = argparse.RawDescriptionHelpFormatter

@@ -21,7 +21,7 @@ from projects.CVT_IO.cvt_io.zoo.verify import identify
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this tool."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description='List, download and verify the weights of the model zoo.')
     commands = parser.add_subparsers(dest='command', required=True)
     commands.add_parser('list', help='list the models and their published weights')

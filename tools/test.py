@@ -15,7 +15,7 @@ from projects.CVT_IO.cvt_io.runtime.runner import build_runner
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description='Test a BEV segmentation model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')

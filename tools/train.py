@@ -18,7 +18,7 @@ from projects.CVT_IO.cvt_io.runtime.runner import build_runner
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description='Train a BEV segmentation model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision (needs a GPU)')

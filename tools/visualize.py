@@ -27,37 +27,37 @@ from projects.CVT_IO.cvt_io.visualization.scene import (
 )
 from projects.CVT_IO.cvt_io.visualization.stitched_map import StitchedMap, add_sample, draw_stitched
 
-KEY_FRAMES, FASTEST = 2.0, 100.0  # frames a second: nuScenes', and the most that players keep up with
+KEY_FRAMES, FASTEST = 2.0, 100.0  # frames per second: nuScenes' rate, and a limit that players can handle
 
 DESCRIPTION = """\
-Draw a scene: a panel a frame, as a video (.mp4), an animation (.gif) or pictures in a folder; and, with --stitched, one
-map of the whole scene, in which the predictions of all frames are fused."""
+Draw the predictions of a scene as a video (.mp4), an animation (.gif) or a folder of pictures. With --stitched, also
+draw a map that fuses the predictions of all frames."""
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--scene', required=True, metavar='NAME', help='for example scene-0003')
+    parser.add_argument('--scene', required=True, metavar='NAME', help='name of the scene, e.g. scene-0003')
     parser.add_argument('--out', type=Path, metavar='X', help='video X.mp4, animation X.gif, or folder of pictures')
-    parser.add_argument('--stitched', type=Path, metavar='MAP.png', help="write the scene's one map here")
+    parser.add_argument('--stitched', type=Path, metavar='MAP.png', help='write the map of the scene to this file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='val', help='default: %(default)s')
-    parser.add_argument('--group', metavar='NAME', help='label group, for models with several; default the first')
+    parser.add_argument('--group', metavar='NAME', help='label group to draw (default: the first)')
     parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
-    parser.add_argument('--fps', type=float, default=KEY_FRAMES, help='frames a second (default: %(default)g)')
+    parser.add_argument('--fps', type=float, default=KEY_FRAMES, help='frames per second (default: %(default)g)')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
     cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.out is None and args.stitched is None:
-        parser.error('one of --out, --stitched is needed')
+        parser.error('one of --out, --stitched is required')
     if not 0 < args.fps <= FASTEST or not 0 < args.score_thr < 1:
         parser.error(f'expected --fps above 0 and up to {FASTEST:g}, and --score-thr between 0 and 1')
     return args
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     if args.out is not None:
         check_output(args.out)
@@ -90,7 +90,7 @@ def draw_panels(
     channel: int,
     threshold: float,
 ) -> Iterator[np.ndarray]:
-    """Panel of each frame, which is added to the stitched map on the way."""
+    """Yields the panel of each frame and adds the frame to the stitched map."""
     group = model.head.groups[channel]
     frames = tqdm(predict_frames(model, dataset, indices), total=len(indices), unit='frame')
     for number, (info, sample) in enumerate(frames, 1):

@@ -250,7 +250,7 @@ def test_all_files_can_be_checked_before_a_run(root, capsys):
         return run_tool('tools/misc/check_dataset.py', TOY_CONFIG, '--cfg-options', *words)
 
     assert check_dataset() is None
-    assert capsys.readouterr().out == f'{root / INFOS}: all 6 frames are whole\n'
+    assert capsys.readouterr().out == f'{root / INFOS}: all 6 frames are intact\n'
     paths = break_images(root, 0, 4)
     assert check_dataset() == f'error: {root / INFOS}: 2 of 6 frames are broken'
     lines = capsys.readouterr().out.splitlines()

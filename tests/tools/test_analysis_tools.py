@@ -57,7 +57,7 @@ def test_get_flops_of_other_images(tmp_path):
 
 
 def test_get_flops_of_an_image_of_nothing():
-    assert run_tool(GET_FLOPS, V2_2, '--shape', 8, 8).startswith('error: --shape 8 8: too small an image (')
+    assert run_tool(GET_FLOPS, V2_2, '--shape', 8, 8).startswith('error: --shape 8 8: image too small (')
 
 
 def test_benchmark_times_in_turn_and_gives_ratios(tmp_path, checkpoint, capsys):
@@ -95,7 +95,7 @@ def test_benchmark_of_the_test_set_and_of_the_loader(tmp_path, options, capsys):
     result = json.loads(out.read_text())
     assert result['images_per_second'] == pytest.approx(6 * result['frames_per_second'])
     assert (result['batch_size'], result['num_workers'], result['samples']) == (2, 0, 3)
-    assert 'images a second' in capsys.readouterr().out
+    assert 'images per second' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

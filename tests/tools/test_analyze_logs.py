@@ -84,10 +84,10 @@ def test_cal_train_time(call, tmp_path, capsys):
     # Without the first row: mean 0.5. All of it: 50 · 3.0 s = 2.5 minutes.
     assert capsys.readouterr().out.splitlines() == [
         f'----- {log} -----',
-        'time of a step: mean 0.5000 s, median 0.5000 s, std 0.1000 s',
-        'slowest stretch: steps 101 to 150, 0.6000 s a step',
-        'fastest stretch: steps 51 to 100, 0.4000 s a step',
-        'training time of steps 1 to 150: 0:02:30, validations not counted',
+        'time per step: mean 0.5000 s, median 0.5000 s, std 0.1000 s',
+        'slowest stretch: steps 101 to 150, 0.6000 s per step',
+        'fastest stretch: steps 51 to 100, 0.4000 s per step',
+        'training time of steps 1 to 150: 0:02:30, excluding validations',
         '',
     ]
     assert call('cal_train_time', log, '--include-outliers') is None
@@ -101,7 +101,7 @@ def test_cal_train_time(call, tmp_path, capsys):
         (['plot_curve', 'LOG', '--style', 'baroque', '--out', 'x.png'], '--style baroque: expected one of '),
         (['plot_curve', 'LOG', '--smooth', '0', '--out', 'x.png'], '--smooth 0: expected 1 or more'),
         (['plot_curve', 'LOG', '--backend', 'easel'], '--backend easel: '),
-        (['plot_curve', 'LOG', '--backend', 'agg'], 'no display to show the figure; --out writes it to a file'),
+        (['plot_curve', 'LOG', '--backend', 'agg'], 'no display available; use --out to write the figure to a file'),
         (['plot_curve', 'nowhere'], 'nowhere: no such log file or work folder'),
         (['compare', 'LOG', '--to', 'cvt_io_v2_1', '--out-json', 'x.txt'], 'expected a name that ends in .json'),
         (['compare', 'LOG', '--to', 'cvt_io_v2_1', '--samples-per-step', '-1'], '-1: expected 1 or more'),

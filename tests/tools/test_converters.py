@@ -39,7 +39,7 @@ def test_weights_that_are_not_finite_are_told(tmp_path, capsys):
     state['backbone.to_logits.3.bias'][0] = torch.nan
     original = save_lightning(tmp_path / 'x.ckpt', state)
     assert run_tool(CONVERT, original, tmp_path / 'ours.pth', '--config', REPO / 'configs/cvt.py') is None
-    assert '1 tensors hold NaN or infinity, the first of them head.to_logits.3.bias' in capsys.readouterr().err
+    assert '1 tensors contain NaN or infinity, the first is head.to_logits.3.bias' in capsys.readouterr().err
 
 
 def test_the_wrong_config_leaves_nothing(tmp_path):
@@ -63,7 +63,7 @@ def test_no_checkpoint(tool, name, content, tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (dict(state_dict={'w': torch.tensor([1, torch.nan])}), '1 tensors hold NaN or infinity, the first is w'),
+        (dict(state_dict={'w': torch.tensor([1, torch.nan])}), '1 tensors contain NaN or infinity, the first is w'),
         (dict(state_dict={'w': torch.ones(1)}, meta=['x']), 'meta: expected a dictionary, found list'),
     ],
 )

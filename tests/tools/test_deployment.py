@@ -70,7 +70,7 @@ def test_processor_without_bf16_is_told(tmp_path, model, options, capsys, monkey
     monkeypatch.setattr(runtimes, '_has_bf16', lambda: False)
     words = [TOY_CONFIG, '--onnx', model, '--runtimes', 'openvino-bf16', '--samples', 1, '--warm-up', 1, *options]
     assert run_tool(BENCHMARK, *words) is None
-    assert 'openvino-bf16: not timed, as the processor has no bfloat16' in ' '.join(capsys.readouterr().out.split())
+    assert 'openvino-bf16: not timed: the processor has no bfloat16' in ' '.join(capsys.readouterr().out.split())
     assert 'no bfloat16' in run_tool(TEST_ONNX, TOY_CONFIG, model, '--runtime', 'openvino-bf16', *options)
 
 
@@ -81,7 +81,7 @@ def test_wrong_graph_is_not_written(tmp_path, checkpoint, monkeypatch, capsys):
     assert message.startswith('error: not written: a logit is off by ')
     assert not [*tmp_path.glob('*.onnx')]
     printed = capsys.readouterr().out
-    assert 'no frames to verify with: ' in printed and 'noise, batch 1: ' in printed
+    assert 'no frames available for verification: ' in printed and 'noise, batch 1: ' in printed
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_chosen_frames(toy_root, tmp_path):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        ([], 'error: no display, or --not-show: --output-dir writes the pictures to files'),
+        ([], 'error: no display available or --not-show given: use --output-dir to write files'),
         (
             ['--output-dir', 'OUT', '--frames', 'xyz'],
             'error: --frames xyz: no such sample in ROOT/cvt_io_infos_train.json',
@@ -132,7 +132,7 @@ def test_missing_tables(toy_root, tmp_path):
     message = run_tool(*words, '--cfg-options', f'data_root={root}')
     assert message == (
         f'error: {root}/v1.0-mini: no such folder (versions found in {root}: none); '
-        '--no-boxes draws without the annotated boxes'
+        'use --no-boxes to draw without boxes'
     )
     assert len(browse(root, tmp_path / 'out', '--num', 1, '--no-boxes')) == 1
 

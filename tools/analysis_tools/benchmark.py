@@ -21,47 +21,49 @@ from projects.CVT_IO.cvt_io.runtime.machine import describe_machine, require_dev
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description='Latency of one forward pass, from normalised images to logits: median, 10th and 90th percentile, '
         'peak memory. Or of a training step (--train), or the throughput of the data loader (--loader).'
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='its checkpoint (default: random weights, which cost the same)')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: random weights, equally fast)')
     parser.add_argument(
         '--vs',
         nargs='+',
         default=[],
         metavar='CONFIG',
-        help='time these too, in turn with the first (A B A B …); ratios are to the first of these, call by call',
+        help='also time these, interleaved (A B A B …); ratios are relative to the first of these, call by call',
     )
     parser.add_argument('--samples', type=cli.positive_int, default=50, help='timed calls of each (default: 50)')
-    parser.add_argument('--warm-up', type=cli.positive_int, default=WARM_UP, help='calls before (default: %(default)s)')
+    parser.add_argument(
+        '--warm-up', type=cli.positive_int, default=WARM_UP, help='untimed calls of each (default: %(default)s)'
+    )
     parser.add_argument('--log-interval', type=cli.positive_int, metavar='N', help='print medians after every N calls')
-    parser.add_argument('--batch-size', type=cli.positive_int, default=1, help='frames a call (default: 1)')
+    parser.add_argument('--batch-size', type=cli.positive_int, default=1, help='frames per call (default: 1)')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions')
-    parser.add_argument('--data', action='store_true', help='frames of the test set instead of noise')
+    parser.add_argument('--data', action='store_true', help='use frames of the test set instead of noise')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument('--train', action='store_true', help='time a training step')
-    mode.add_argument('--loader', action='store_true', help="time the config's training data loader alone")
+    mode.add_argument('--loader', action='store_true', help='time only the training data loader')
     cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.train and (args.fuse_conv_bn or args.data):
-        parser.error('--fuse-conv-bn and --data have no meaning with --train')
+        parser.error('--fuse-conv-bn and --data cannot be combined with --train')
     of_models = (args.checkpoint, args.vs, args.amp, args.fuse_conv_bn, args.data, args.log_interval)
     if args.loader and (any(of_models) or args.batch_size != 1):
-        parser.error('--loader takes no checkpoint and none of --vs --amp --fuse-conv-bn --data --batch-size: it times '
-                     'the data loader as the config has it; --cfg-options changes that')  # fmt: skip
+        parser.error('--loader cannot be combined with a checkpoint, --vs, --amp, --fuse-conv-bn, --data or '
+                     '--batch-size; use --cfg-options to change the data loader')  # fmt: skip
     if args.train and args.amp and not args.device.startswith('cuda'):
-        parser.error('--train --amp needs a GPU')
+        parser.error('--train --amp requires a GPU')
     return args
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     device = require_device(args.device)
     cfgs = load_configs([args.config, *args.vs], '--vs', args.cfg_options)
@@ -70,8 +72,8 @@ def main() -> None:
         cfg = cfgs[Path(args.config).stem]
         require_data(cfg, 'train_dataloader')
         result |= dict(mode='data loader') | time_loader(cfg, args.samples, args.warm_up)
-        print(f'{result["machine"]}: {result["images_per_second"]:.1f} images a second', end=' ')
-        print(f'({result["num_workers"]} workers, {result["median_ms"]:.1f} ms a batch of {result["batch_size"]})')
+        print(f'{result["machine"]}: {result["images_per_second"]:.1f} images per second', end=' ')
+        print(f'({result["num_workers"]} workers, {result["median_ms"]:.1f} ms per batch of {result["batch_size"]})')
     else:
         checkpoints = [args.checkpoint, *[None] * len(args.vs)]
         steps = {
@@ -81,7 +83,7 @@ def main() -> None:
         timings = time_in_turn(steps, args.samples, device, args.warm_up, args.log_interval)
         base = Path(args.vs[0]).stem if args.vs else Path(args.config).stem
         summaries = {name: timing.summary(timings[base]) for name, timing in timings.items()}
-        seconds = {name: timing.seconds for name, timing in timings.items()}  # for a reader's own statistics
+        seconds = {name: timing.seconds for name, timing in timings.items()}
         result |= dict(mode=mode_of(args), base=base, models=summaries, seconds=seconds)
         print_table(summaries, base, f'{result["mode"]}; {result["machine"]}')
     if args.out:
@@ -91,7 +93,7 @@ def main() -> None:
 def make_step(
     cfg: Config, checkpoint: str | None, device: torch.device, args: argparse.Namespace
 ) -> Callable[[], object]:
-    """What is timed of a config."""
+    """Builds the step to time."""
     if args.data:
         require_data(cfg, 'test_dataloader')
     model = prepare_model(cfg, checkpoint, device)
@@ -102,7 +104,7 @@ def make_step(
 
 
 def mode_of(args: argparse.Namespace) -> str:
-    """What was timed, in words."""
+    """Description of the timed step."""
     words = ['training step' if args.train else 'forward', f'batch {args.batch_size}']
     words += [word for word, on in (('amp', args.amp), ('BatchNorms folded', args.fuse_conv_bn)) if on]
     return ', '.join(words)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures what watching a run costs: ``python tools/analysis_tools/benchmark_health.py``."""
+"""Measures the overhead of the health hook: ``python tools/analysis_tools/benchmark_health.py``."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ CONFIGS = ('configs/cvt_io_v2_2.py', 'configs/toy/cvt_io_v2_2_toy.py')
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='Measures the share of a training step that the health hook takes, on the processor. '
-        'The hook does not depend on the batch: more samples make its share smaller.'
+        description='Measure the overhead of the health hook relative to a training step on the CPU. '
+        'The overhead does not depend on the batch size, so it is relatively smaller for larger batches.'
     )
     parser.add_argument('configs', nargs='*', help=f'default: {" ".join(CONFIGS)}')
     parser.add_argument(
-        '--batch-size', type=cli.positive_int, default=2, help='samples of a step (default: %(default)s)'
+        '--batch-size', type=cli.positive_int, default=2, help='samples per step (default: %(default)s)'
     )
     parser.add_argument('--samples', type=cli.positive_int, default=9, help='rounds (default: %(default)s)')
-    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table to this file too')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='also write the table to this file')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
-    # Weights make no difference to the time, and those of ImageNet would have to be fetched.
+    # Pre-trained weights would have to be downloaded and do not affect the time.
     cfgs = load_configs(
         args.configs or [str(REPO / name) for name in CONFIGS], 'configs', {'model.backbone.init_cfg': None}
     )

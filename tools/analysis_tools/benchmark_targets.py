@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures what the project is meant to reach in speed and memory, against plain ways of doing the same."""
+"""Benchmarks speed and memory against reference implementations."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ TOY_WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__ + ' Everything is timed in turn with what it is compared to, on the processor. '
-        'The data are toy worlds below --work-dir, made when they are not there. About seven minutes on two cores.'
+        description=__doc__ + ' Both sides are timed in turn, on the CPU. '
+        'Toy worlds are generated in --work-dir if necessary. Takes about seven minutes on two cores.'
     )
     parser.add_argument('--samples', type=cli.positive_int, default=9, help='rounds of each (default: %(default)s)')
-    parser.add_argument('--only', nargs='+', choices=GROUPS, default=GROUPS, help='some of the groups')
-    parser.add_argument('--frames', type=cli.positive_int, default=20, help='of the data rows (default: %(default)s)')
+    parser.add_argument('--only', nargs='+', choices=GROUPS, default=GROUPS, help='run only these groups')
     parser.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs/bench'), help='of the toy worlds (default: %(default)s)'
+        '--frames', type=cli.positive_int, default=20, help='frames in the data group (default: %(default)s)'
     )
-    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table to this file too')
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/bench'), help='folder of the toy worlds (default: %(default)s)'
+    )
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='also write the table to this file')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     results = []
     for group in args.only:
@@ -54,9 +56,9 @@ def main() -> None:
 
 
 def measure(group: str, args: argparse.Namespace) -> list[Result]:
-    """Results of one group."""
+    """Measures one group."""
     names = ('cvt', 'cvt_io_v2_2', 'cvt_io_v2_6')
-    # Weights make no difference to the time, and those of ImageNet would have to be fetched.
+    # Pre-trained weights would have to be downloaded and do not affect the time.
     options = {'model.backbone.init_cfg': None}
     cfgs = {name: load_config(str(REPO / f'configs/{name}.py'), options) for name in names}
     if group == 'inference':
@@ -75,7 +77,7 @@ def measure(group: str, args: argparse.Namespace) -> list[Result]:
 
 
 def toy_world(root: Path, version: str, scenes: int, frames: int, image_size: tuple[int, int], grid: BEVGrid) -> Path:
-    """Folder of a converted toy world, which is made, or made whole, unless it is there."""
+    """Generates and converts a toy world if necessary, and returns its folder."""
     generate_toy_world(root, version, scenes, frames, image_size, workers=torch.get_num_threads())
     convert(root, version, grid=grid, workers=torch.get_num_threads())
     return root

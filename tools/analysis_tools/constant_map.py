@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a map that never looks would score: ``python tools/analysis_tools/constant_map.py configs/cvt_io_v2_2.py``."""
+"""IoU of the best input-independent map: ``python tools/analysis_tools/constant_map.py configs/cvt_io_v2_2.py``."""
 
 import argparse
 from pathlib import Path
@@ -18,10 +18,10 @@ from projects.CVT_IO.cvt_io.runtime.config import build_dataset, load_config, re
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='IoU on the test set of the best constant map: the same prediction for every frame, chosen by the '
-        "test set's own labels. A model that sees must be well above it."
+        description='Compute the IoU of the best input-independent map on the test set: the same prediction for every '
+        "frame, chosen with the test set's own labels. A model that uses its input must be well above it."
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     require_data(cfg, 'test_dataloader')
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def count(cfg: Config) -> dict[str, np.ndarray]:
-    """By label group (2, h, w): in how many frames of the test set a cell is positive, and in how many it counts."""
+    """Number of frames in which each cell is positive, and in which it counts: (2, h, w) by label group."""
     dataset = build_dataset(cfg, 'test_dataloader')
     groups = build_label_groups(cfg.test_evaluator.label_groups)
     counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Where a model is good: ``python tools/analysis_tools/eval_report.py configs/cvt.py CHECKPOINT --out report``."""
+"""Breaks down IoU: ``python tools/analysis_tools/eval_report.py configs/cvt.py CHECKPOINT --out report``."""
 
 import argparse
 from pathlib import Path
@@ -25,15 +25,15 @@ from projects.CVT_IO.cvt_io.visualization.scene import predict_frames
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='Vehicles of the test set (per frame, by distance, by visibility), and IoU and recall by distance '
-        'and by visibility, as report.json, report.md and report.png.'
+        description='Report statistics of the vehicles in the test set, and IoU and recall by distance and by '
+        'visibility, as report.json, report.md and report.png.'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the report')
-    parser.add_argument('--num', type=cli.positive_int, metavar='N', help='N frames, evenly spread; default all')
+    parser.add_argument('--num', type=cli.positive_int, metavar='N', help='use N evenly spaced frames (default: all)')
     parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
     cli.add_cfg_options(parser)
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     device = require_device(args.device)
     cfg = load_config(args.config, args.cfg_options)

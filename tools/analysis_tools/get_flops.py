@@ -17,21 +17,21 @@ from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 
 EXPLANATIONS = {
     'params': 'all parameters of the model',
-    'macs': 'all multiply-accumulates of one forward: convolutions and matrix products, attention included',
+    'macs': 'all multiply-accumulates of a forward pass: convolutions and matrix products, including attention',
     'params_notes': "the original notes' convention (thop): no convolutions of the backbone, no bare parameters",
-    'macs_notes': "the notes' convention: as above; no attention products; normalisations 4, upsampling 11 an element",
+    'macs_notes': 'the same convention: no attention products; normalisations 4 per element, upsampling 11',
 }
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description="Count a model's parameters and the multiply-accumulates of one forward pass at batch 1.",
-        epilog='Nothing is computed: the counts follow from the shapes alone, and no GPU or data set is needed.',
+        epilog='The counts follow from tensor shapes alone; neither a GPU nor a data set is needed.',
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--shape', type=int, nargs=2, metavar=('H', 'W'), help="size of the images (default: the test pipeline's)"
+        '--shape', type=int, nargs=2, metavar=('H', 'W'), help='image size (default: that of the test pipeline)'
     )
     parser.add_argument('--cameras', type=int, default=CAMERAS, help='number of images (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the counts to this file')
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     size = tuple(args.shape) if args.shape else image_size(cfg)
@@ -48,15 +48,15 @@ def main() -> None:
         sys.exit(f'error: expected positive numbers, got --shape {size[0]} {size[1]} --cameras {args.cameras}')
     try:
         complexity = count_complexity(build_model(cfg), size, args.cameras)
-    except RuntimeError as error:  # the backbone's padding or strides leave nothing of it
-        sys.exit(f'error: --shape {size[0]} {size[1]}: too small an image ({str(error).splitlines()[0]})')
+    except RuntimeError as error:  # padding or strides of the backbone reduce it to nothing
+        sys.exit(f'error: --shape {size[0]} {size[1]}: image too small ({str(error).splitlines()[0]})')
     report(complexity, f'{args.config}: {args.cameras} images of {size[0]}×{size[1]}')
     if args.out:
         write_json(args.out, asdict(complexity))
 
 
 def report(complexity: Complexity, title: str) -> None:
-    """Prints the counts, each with its meaning."""
+    """Prints the counts and their meaning."""
     counts = Table(title=title, title_justify='left')
     counts.add_column('figure')
     counts.add_column('count', justify='right')

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes the notes' table again, with our figures beside it: ``python tools/analysis_tools/model_table.py``."""
+"""Reproduces the notes' table next to our figures: ``python tools/analysis_tools/model_table.py``."""
 
 import argparse
 import sys
@@ -29,31 +29,31 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description="The original notes' table of eleven models by IoU, Params, FLOPs and Cost-Time, beside ours: "
-        'counted and timed here, IoU as tools/test.py measured it.'
+        description="Print the original notes' table of eleven models (IoU, Params, FLOPs, Cost-Time) next to our own "
+        'figures. IoU is taken from results of tools/test.py.'
     )
     parser.add_argument(
         '--configs',
         nargs='+',
         default=[str(CONFIGS / f'{name}.py') for name in notes_table()],
         metavar='CONFIG',
-        help="rows of the table (default: the notes' eleven); ratios are to cvt if it is among them, else to the first",
+        help="rows of the table (default: the notes' eleven); ratios are relative to cvt if present, else to the first",
     )
     parser.add_argument(
-        '--results', type=Path, metavar='DIR', help='IoU: files DIR/<config name>.json of tools/test.py --out'
+        '--results', type=Path, metavar='DIR', help='folder with files <config name>.json of tools/test.py --out'
     )
     parser.add_argument('--samples', type=cli.positive_int, default=15, help='timed calls (default: %(default)s)')
-    parser.add_argument('--no-timing', action='store_true', help='leave our times out')
+    parser.add_argument('--no-timing', action='store_true', help='do not time our models')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions while timing')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
-    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table here, and FILE.json beside it')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table to this file and to FILE.json')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     if args.out and args.out.suffix != '.md':
         sys.exit(f'error: --out {args.out}: expected a name that ends in .md')

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shows how the cost of a model grows: ``python tools/analysis_tools/scaling.py --out scaling.md``."""
+"""Measures how the cost of a model scales: ``python tools/analysis_tools/scaling.py --out scaling.md``."""
 
 import argparse
 import sys
@@ -20,10 +20,10 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='How time, peak memory and multiply-accumulates of a forward pass grow with the latents, the '
-        'passes, the cameras, the images and the batch, one at a time from the config on.'
+        description='Measure how time, peak memory and multiply-accumulates of a forward pass grow with the number of '
+        'latents, passes and cameras, the image size and the batch size. One quantity is varied at a time.'
     )
     parser.add_argument(
         'config', nargs='?', default=str(CONFIGS / 'cvt_io_v2_2.py'), help='config file (default: cvt_io_v2_2)'
@@ -33,20 +33,20 @@ def parse_args() -> argparse.Namespace:
         nargs='*',
         default=[str(CONFIGS / 'cvt.py')],
         metavar='CONFIG',
-        help='measure these beside it as cameras and images grow (default: cvt; none if nothing follows)',
+        help='also measure these where cameras or image size vary (default: cvt; none if empty)',
     )
-    parser.add_argument('--axes', nargs='+', choices=[*AXES], default=[*AXES], help='what grows (default: each)')
-    parser.add_argument('--samples', type=cli.positive_int, default=5, help='timed calls a point (default: 5)')
+    parser.add_argument('--axes', nargs='+', choices=[*AXES], default=[*AXES], help='what to vary (default: all)')
+    parser.add_argument('--samples', type=cli.positive_int, default=5, help='timed calls per point (default: 5)')
     parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions')
-    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the tables here, and FILE.json beside it')
-    parser.add_argument('--plot', type=Path, metavar='FILE.png', help='draw the figure to this file')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the tables to this file and to FILE.json')
+    parser.add_argument('--plot', type=Path, metavar='FILE.png', help='write the figure to this file')
     cli.add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     for flag, path, suffix in (('--out', args.out, '.md'), ('--plot', args.plot, '.png')):
         if path and path.suffix != suffix:

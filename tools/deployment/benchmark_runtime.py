@@ -35,35 +35,37 @@ PYTORCH = 'pytorch'
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='Latency of one forward pass, from images to logits, in PyTorch (BatchNorms folded), ONNX Runtime '
-        'and OpenVINO in turn, on the processor; peak memory of loading the model and calling it once.'
+        description='Time a forward pass, from images to logits, in PyTorch (BatchNorms folded), ONNX Runtime and '
+        'OpenVINO in turn on the CPU, and measure the peak memory of loading the model and calling it once.'
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='its checkpoint (default: random weights, which cost the same)')
-    parser.add_argument('--onnx', type=Path, metavar='MODEL.onnx', help='time this export of it (default: make one)')
-    parser.add_argument('--whole-batch', action='store_true', help='make it with --whole-batch')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: random weights, equally fast)')
+    parser.add_argument('--onnx', type=Path, metavar='MODEL.onnx', help='time this file (default: export the config)')
+    parser.add_argument('--whole-batch', action='store_true', help='export with --whole-batch')
     parser.add_argument(
         '--runtimes',
         nargs='+',
         choices=RUNTIMES,
         default=RUNTIMES,
         metavar='NAME',
-        help=f'beside PyTorch (default: {" ".join(RUNTIMES)})',
+        help=f'runtimes besides PyTorch (default: {" ".join(RUNTIMES)})',
     )
     parser.add_argument('--samples', type=cli.positive_int, default=50, help='timed calls of each (default: 50)')
-    parser.add_argument('--warm-up', type=cli.positive_int, default=WARM_UP, help='calls before (default: %(default)s)')
+    parser.add_argument(
+        '--warm-up', type=cli.positive_int, default=WARM_UP, help='untimed calls of each (default: %(default)s)'
+    )
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
     cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.onnx and args.whole_batch:
-        parser.error('--whole-batch has no meaning with --onnx')
+        parser.error('--whole-batch cannot be combined with --onnx')
     return args
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     info = None
@@ -96,14 +98,14 @@ def main() -> None:
     machine = ', '.join([describe_machine(CPU), *releases])
     print_table(summaries, PYTORCH, f'forward, batch 1; {machine}')
     for name, reason in skipped.items():
-        print(f'{name}: not timed, as {reason}')
+        print(f'{name}: not timed: {reason}')
     if args.out:
         seconds = {name: timing.seconds for name, timing in timings.items()}
         write_json(args.out, dict(machine=machine, base=PYTORCH, models=summaries, seconds=seconds, skipped=skipped))
 
 
 def load_measured(load: Callable[[], Callable[[], object]]) -> tuple[Callable[[], object], int | None]:
-    """A step, and the memory of loading and calling it: runtimes take theirs once and keep it."""
+    """A step and the peak memory of loading and calling it. Runtimes allocate memory once and keep it."""
     loaded = []
 
     def load_and_call() -> None:

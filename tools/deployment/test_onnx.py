@@ -13,18 +13,18 @@ from projects.CVT_IO.cvt_io.runtime.config import load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
-    parser = argparse.ArgumentParser(description="Metrics of an exported model on its config's test set.")
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description="Compute metrics of an exported model on its config's test set.")
     parser.add_argument('config', help='config file')
-    parser.add_argument('model', type=Path, metavar='MODEL.onnx', help='file of export_onnx.py')
-    parser.add_argument('--runtime', choices=RUNTIMES, default=ONNXRUNTIME, help='what runs it (default: %(default)s)')
+    parser.add_argument('model', type=Path, metavar='MODEL.onnx', help='file exported by export_onnx.py')
+    parser.add_argument('--runtime', choices=RUNTIMES, default=ONNXRUNTIME, help='runtime (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the metrics to this file')
     cli.add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     require_data(cfg, 'test_dataloader')

@@ -1,4 +1,4 @@
-"""Draws what a model sees: ``python tools/misc/browse_dataset.py configs/cvt_io_v2_2.py --output-dir pictures``."""
+"""Draws a data set: ``python tools/misc/browse_dataset.py configs/cvt_io_v2_2.py --output-dir pictures``."""
 
 import argparse
 import sys
@@ -20,22 +20,22 @@ from projects.CVT_IO.cvt_io.visualization.dataset_panel import dataset_panel
 from projects.CVT_IO.cvt_io.visualization.scene import choose_frames, frame_name, write_picture
 
 DESCRIPTION = """\
-Draw frames of a data set as its pipeline gives them to the model, augmentations included: the cameras with the
-annotated boxes (a cross marks the front), and BEV maps of the twelve classes, of the vehicles' visibility and of their
-centres. The boxes are read from the data set's own tables, not from the infos: they check the labels."""
+Draw frames of a data set after its pipeline, including augmentations: the cameras with annotated boxes (a cross marks
+the front), and BEV maps of the twelve classes, of vehicle visibility and of vehicle centres. Boxes are read from the
+original tables rather than the infos, so they verify the labels."""
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', type=Path, metavar='DIR', help='write <scene>_<sample token>.png here')
-    parser.add_argument('--not-show', action='store_true', help='open no window; without a display none is opened')
-    parser.add_argument('--show-interval', type=float, default=2, metavar='S', help='seconds that a window stays')
+    parser.add_argument('--not-show', action='store_true', help='do not open windows (implied without a display)')
+    parser.add_argument('--show-interval', type=float, default=2, metavar='S', help='seconds per window')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        '--num', type=cli.positive_int, metavar='N', help='draw N frames, evenly spread over the split; default all'
+        '--num', type=cli.positive_int, metavar='N', help='draw N evenly spaced frames (default: all)'
     )
     which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw these samples, or all whose token begins so')
     parser.add_argument('--dataset', type=Path, metavar='FILE', help='description that create_data.py was given')
@@ -54,7 +54,7 @@ def read_annotations(dataset: CVTIONuScenesDataset, path: Path | None) -> dict[s
         tables = NuScenesTables(root, description, annotations=description.has_labels)
         return {frame.token: frame.annotations for frame in tables.frames(tables.splits()[split])}
     except DataError as error:
-        raise DataError(f'{error}; --no-boxes draws without the annotated boxes') from error
+        raise DataError(f'{error}; use --no-boxes to draw without boxes') from error
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     args = parse_args()
     show = cli.has_display() and not args.not_show
     if not show and args.output_dir is None:
-        sys.exit('error: no display, or --not-show: --output-dir writes the pictures to files')
+        sys.exit('error: no display available or --not-show given: use --output-dir to write files')
     cfg = load_config(args.config, args.cfg_options)
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()

@@ -1,4 +1,4 @@
-"""Reads every file of a data set before a run does: ``python tools/misc/check_dataset.py configs/cvt_io_v2_2.py``."""
+"""Checks all files of a data set: ``python tools/misc/check_dataset.py configs/cvt_io_v2_2.py``."""
 
 import argparse
 import sys
@@ -10,13 +10,13 @@ from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
 
 DESCRIPTION = """\
-Read infos, images and labels of a split as training does, on all cores, and say of each broken frame what is wrong with
-it. The exit code is 1 if there is one."""
+Read infos, images and labels of a split as in training, on all cores, and report what is wrong with each broken frame.
+The exit code is 1 if there are any."""
 CHUNK = 64
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
@@ -25,11 +25,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
-    dataset.skip_broken = False  # here every frame is looked at
+    dataset.skip_broken = False  # report every frame
     broken = 0
     with tqdm(total=len(dataset), unit='frame', file=sys.stderr) as bar:
         for start in range(0, len(dataset), CHUNK):
@@ -40,7 +40,7 @@ def main() -> None:
             bar.update(len(chunk))
     if broken:
         raise DataError(f'{dataset.ann_file}: {broken} of {len(dataset)} frames are broken')
-    print(f'{dataset.ann_file}: all {len(dataset)} frames are whole')
+    print(f'{dataset.ann_file}: all {len(dataset)} frames are intact')
 
 
 if __name__ == '__main__':

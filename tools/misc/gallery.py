@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes the documents' pictures again, by the tools that they show, from the published toy weights."""
+"""Regenerates the pictures of the documentation from the published toy weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from projects.CVT_IO.cvt_io.runtime.config import load_config, require_data
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
 WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
-#: Of the toy world's validation split: a daylight scene and a frame of it; the explorer's frame and its cell; a frame
+#: From the toy world's validation split: a daylight scene and a frame of it; the explorer's frame and cell; a frame
 #: with many classes.
 SCENE, FRAME = 'scene-0554', 3
 EXPLORED, CELL = '72882285', 103
@@ -33,9 +33,9 @@ PATIENCE = 120  # seconds for the browser
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__ + ' The toy world of docs/toy_models.md has to be there.')
-    parser.add_argument('--only', nargs='+', choices=PICTURES, default=PICTURES, help='some of them')
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__ + ' Requires the toy world of docs/toy_models.md.')
+    parser.add_argument('--only', nargs='+', choices=PICTURES, default=PICTURES, help='make only these')
     parser.add_argument(
         '--out', type=Path, default=REPO / 'docs/images', metavar='DIR', help='folder (default: docs/images)'
     )
@@ -43,10 +43,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     out = args.out.resolve()
-    os.chdir(REPO)  # where the config's data lie
+    os.chdir(REPO)  # data_root of the config is relative to it
     makers = {'panel': make_panel, 'explorer': make_explorer, 'browse': make_browse, 'cost': make_cost}
     with tempfile.TemporaryDirectory() as folder:
         for name in args.only:
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def make_panel(work: Path, out: Path) -> None:
-    """A frame's panel, and the scene as a map."""
+    """Panel of a frame, and stitched map of the scene."""
     require_data(load_config(str(CONFIG)), 'test_dataloader')
     run(
         'tools/visualize.py', CONFIG, WEIGHTS, '--scene', SCENE, '--out', work / 'scene', '--stitched', work / 'map.png'
@@ -64,11 +64,11 @@ def make_panel(work: Path, out: Path) -> None:
 
 
 def make_explorer(work: Path, out: Path) -> None:
-    """The attention explorer as a browser shows it, with a BEV cell chosen."""
+    """Screenshot of the attention explorer with a BEV cell selected."""
     require_data(load_config(str(CONFIG)), 'test_dataloader')
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        raise DataError('expected Chromium on the path, for a picture of the explorer, and found none')
+        raise DataError(f'explorer: expected one of {", ".join(BROWSERS)} on the path, found none')
     run('tools/attention_explorer.py', CONFIG, WEIGHTS, '--frames', EXPLORED, '--out', work / 'page.html')
     flags = ['--headless', '--no-sandbox', '--hide-scrollbars', '--force-dark-mode', '--virtual-time-budget=5000']
     flags += [f'--user-data-dir={work}/profile', '--window-size=1400,1010', f'--screenshot={work}/explorer.png']
@@ -76,12 +76,12 @@ def make_explorer(work: Path, out: Path) -> None:
     try:
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=PATIENCE)
     except subprocess.SubprocessError as error:
-        raise DataError(f'{browser}: made no picture of the explorer: {error}') from error
+        raise DataError(f'{browser}: cannot take a screenshot of the explorer: {error}') from error
     keep(work / 'explorer.png', out / 'explorer.png')
 
 
 def make_browse(work: Path, out: Path) -> None:
-    """What the data set gives to a model."""
+    """A frame of the data set."""
     require_data(load_config(str(CONFIG)), 'val_dataloader')
     words = ['--split', 'val', '--frames', BROWSED, '--not-show', '--output-dir', work / 'browse']
     run('tools/misc/browse_dataset.py', CONFIG, *words)
@@ -89,7 +89,7 @@ def make_browse(work: Path, out: Path) -> None:
 
 
 def make_cost(work: Path, out: Path) -> None:
-    """How cost grows; takes minutes, on a machine that does nothing else. The tables belong into docs/scaling.md."""
+    """Plot of cost scaling; takes minutes on an idle machine. Copy the tables to docs/scaling.md."""
     tables = REPO / 'work_dirs/gallery/scaling.md'
     run('tools/analysis_tools/scaling.py', '--fuse-conv-bn', '--out', tables, '--plot', work / 'scaling.png')
     keep(work / 'scaling.png', out / 'scaling.png')
@@ -97,14 +97,14 @@ def make_cost(work: Path, out: Path) -> None:
 
 
 def run(tool: str, *words: object) -> None:
-    """Runs a tool of the repository, whose own message says what is wrong if it fails."""
+    """Runs a tool of the repository, which prints its own errors."""
     code = subprocess.run([sys.executable, REPO / tool, *map(str, words)]).returncode
     if code:
         raise DataError(f'{tool} ended with code {code}')
 
 
 def keep(path: Path, final: Path) -> None:
-    """Keeps a picture in 256 colours, a quarter of its size."""
+    """Saves a picture with 256 colours, a quarter of the size."""
     content = BytesIO()
     picture = Image.open(path).convert('RGB').quantize(256, Image.Quantize.FASTOCTREE)
     picture.save(content, 'PNG', optimize=True)

@@ -12,12 +12,12 @@ from projects.CVT_IO.cvt_io.runtime.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description='Print a config as the other tools see it: bases and options merged and resolved.'
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('--save-path', type=Path, metavar='FILE', help='write it to this .py, .json or .yml file too')
+    parser.add_argument('--save-path', type=Path, metavar='FILE', help='also write it to this .py, .json or .yml file')
     cli.add_cfg_options(parser, '--options')
     return parser.parse_args()
 

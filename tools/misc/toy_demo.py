@@ -74,7 +74,7 @@ class Demo:
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description='Make a toy world, train a small CVT-IO on it, test it and the published models, draw them.'
     )

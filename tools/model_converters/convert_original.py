@@ -14,31 +14,31 @@ from projects.CVT_IO.cvt_io.zoo.publish import non_finite, publish
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='Turn a PyTorch Lightning checkpoint of the Cross-View Transformer or of the original CVT-IO runs '
-        'into one of this plug-in. Only tensors and plain containers are built of what the file holds; a key or shape '
-        'that is left over on either side is an error.'
+        description='Convert a PyTorch Lightning checkpoint of the Cross-View Transformer or of the original CVT-IO '
+        'runs to a checkpoint of this plug-in. Only tensors and plain containers are loaded from the file. Missing or '
+        'unexpected keys and shapes are errors.'
     )
     parser.add_argument('in_file', type=Path, help='the original checkpoint')
     parser.add_argument('out_file', type=Path, help='file to write')
-    parser.add_argument('--config', required=True, help='config of the model, for example configs/cvt.py')
+    parser.add_argument('--config', required=True, help='config of the model, e.g. configs/cvt.py')
     cli.add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     state = convert_original(args.in_file, build_model(cfg))
     broken = non_finite(state)
     if broken:
-        print(f'warning: {len(broken)} tensors hold NaN or infinity, the first of them {broken[0]}', file=sys.stderr)
+        print(f'warning: {len(broken)} tensors contain NaN or infinity, the first is {broken[0]}', file=sys.stderr)
     if 'neck.latent_array.features' in state:
         print(
-            'note: nothing in the file tells how many passes of shared self-attention it was trained with, nor whether '
-            f'each camera had a grid of its own; both are now those of {args.config}',
+            'note: the file does not contain the number of self-attention passes with shared weights, nor whether each '
+            f'camera has its own latent grid; both are taken from {args.config}',
             file=sys.stderr,
         )
     meta = dict(

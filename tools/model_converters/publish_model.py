@@ -11,24 +11,26 @@ from projects.CVT_IO.cvt_io.zoo.publish import non_finite, publish
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description="Keep a checkpoint's weights and what they are (config, class names, version), drop optimizer, "
-        "schedule, logs and everything else, and put the first eight digits of the file's SHA-256 into its name.",
-        epilog='So cvt_io_v2_depth.pth becomes cvt_io_v2_depth-1a2b3c4d.pth. tools/model_zoo.py verify checks it.',
+        description='Strip a checkpoint to its weights and metadata (config, class names, version), and append the '
+        "first eight digits of the file's SHA-256 to its name.",
+        epilog='Example: cvt.pth becomes cvt-1a2b3c4d.pth, which tools/model_zoo.py verify can check.',
     )
-    parser.add_argument('in_file', type=Path, help='checkpoint of a training')
-    parser.add_argument('out_file', type=Path, help='file to write, without the digits')
+    parser.add_argument('in_file', type=Path, help='checkpoint of a training run')
+    parser.add_argument('out_file', type=Path, help='file to write; the digits are added to the name')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does what the command line asks for."""
+    """Entry point."""
     args = parse_args()
     checkpoint = read_checkpoint(args.in_file)
     broken = non_finite(checkpoint['state_dict'])
     if broken:
-        raise CheckpointError(f'{args.in_file}: {len(broken)} tensors hold NaN or infinity, the first is {broken[0]}')
+        raise CheckpointError(
+            f'{args.in_file}: {len(broken)} tensors contain NaN or infinity, the first is {broken[0]}'
+        )
     print(publish(args.out_file, checkpoint['state_dict'], dict(version=__version__) | checkpoint['meta']))
 
 
