@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from mmdet3d.registry import DATASETS, TRANSFORMS
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, Compose
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 
 from ..errors import DataError
@@ -31,6 +31,7 @@ from ..labels.layout import (
 )
 from .broken_frames import BrokenFrames
 from .sampler import seed_augmentation
+from .image_cache import CachedImages
 
 
 @DATASETS.register_module()
@@ -50,6 +51,8 @@ class CVTIONuScenesDataset(BaseDataset):
             run sees what it would have seen. With ``test_mode`` all files are read once at the start and the data set
             is that much smaller: no frame counts twice.
         max_broken: share of the frames that may be; more of them are an error nevertheless.
+        image_cache: folder, relative to ``data_root``, for a memory-mapped file of the decoded and resized images, see
+            :class:`CachedImages`; ``None`` decodes them each time.
         pipeline: transforms of a frame.
         **kwargs: of mmengine's ``BaseDataset``.
 
@@ -76,6 +79,7 @@ class CVTIONuScenesDataset(BaseDataset):
         extra_tag: str = EXTRA_TAG,
         skip_broken: bool = False,
         max_broken: float = 0.01,
+        image_cache: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
@@ -88,6 +92,7 @@ class CVTIONuScenesDataset(BaseDataset):
         self.extra_tag = extra_tag
         self.skip_broken = skip_broken
         self.max_broken = max_broken
+        self.image_cache = image_cache
         # Built here, as mmengine would look the steps up in the scope of whoever happens to call.
         steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(ann_file=ann_file, data_root=data_root, pipeline=steps, **kwargs)
@@ -114,6 +119,9 @@ class CVTIONuScenesDataset(BaseDataset):
                 self.dropped += 1
             else:
                 data_list.append(dict(info, info_index=index))
+        if self.image_cache is not None:
+            cached = CachedImages(Path(self.data_root, self.image_cache), self.pipeline.transforms, data_list, path)
+            self.pipeline = Compose([cached, *cached.rest])
         return data_list
 
     @staticmethod

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _TEMPORARY = '.{name}.{pid}.tmp'
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path, and renames it to ``path`` if the block succeeds; otherwise the file is deleted."""
+    temporary = path.with_name(_TEMPORARY.format(name=path.name, pid=os.getpid()))
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_atomic(path: Path, content: bytes, durable: bool = False) -> None:
@@ -15,17 +29,11 @@ def write_atomic(path: Path, content: bytes, durable: bool = False) -> None:
 
     ``durable`` waits for the disk, so that this holds for a power cut too.
     """
-    temporary = path.with_name(_TEMPORARY.format(name=path.name, pid=os.getpid()))
-    try:
-        with temporary.open('wb') as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     if durable:
         _sync_folder(path.parent)
 

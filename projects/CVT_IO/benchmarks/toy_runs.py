@@ -1,0 +1,148 @@
+"""Trainings on the toy world: one process per run, each continued where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..cvt_io.analysis.logs import Run, read_run
+from ..cvt_io.errors import DataError
+from ..cvt_io.fileio.atomic import write_json
+
+REPO = Path(__file__).resolve().parents[3]
+TOOLS = REPO / 'tools'
+RESULT = 'result.json'
+#: One thread, so that runs beside each other do not compete. glibc keeps freed memory instead of returning it to the
+#: system: page faults were an eighth of a step's time.
+_ENVIRONMENT = dict(
+    OMP_NUM_THREADS='1',
+    GLIBC_TUNABLES='glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296:glibc.malloc.hugetlb=1',
+)
+_WORLD = ('--version', 'v1.0-trainval', '--frames', 8)
+_SIZES = ('--image-size', 225, 400, '--bev-size', 48, 48, '--bev-metres', 48, 48)
+#: Folder name → scenes and seed; the second world has other towns.
+WORLDS = {'toy-1': (850, 0), 'toy-1-other': (50, 1)}
+
+
+@dataclass(frozen=True)
+class ToyRun:
+    """A training.
+
+    Attributes:
+        name: of its folder.
+        model: name of a config in ``configs/`` that has a toy variant.
+        seed: of initialisation and sample order.
+        options: further settings of the config.
+    """
+
+    name: str
+    model: str
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        """The toy config."""
+        return REPO / f'configs/toy/{self.model}_toy.py'
+
+
+def make_worlds(data: Path) -> None:
+    """Generates the worlds that are missing below a folder."""
+    for name, (scenes, seed) in WORLDS.items():
+        if not (data / name / 'cvt_io_infos_val.json').is_file():
+            words = ('toy', *_WORLD, '--scenes', scenes, '--seed', seed, '--out-dir', data / name, *_SIZES)
+            run_tool(TOOLS / 'create_data.py', *words)
+
+
+def make_cache(config: Path, data_root: Path) -> None:
+    """Writes the image caches of both splits, before several runs would do so at once."""
+    for split in ('train', 'val'):
+        words = ('--split', split, '--cfg-options', f'data_root={data_root}')
+        run_tool(TOOLS / 'misc/check_dataset.py', config, *words)
+
+
+def run_tool(tool: Path, *words: object, log: Path | None = None) -> None:
+    """Runs a tool; its output is appended to a log file if there is one.
+
+    Raises:
+        DataError: it fails; with the last line that it logged.
+    """
+    command = [sys.executable, *map(str, (tool, *words))]
+    if log is None:
+        code = subprocess.run(command, cwd=REPO, env=os.environ | _ENVIRONMENT).returncode
+    else:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open('ab') as out:
+            code = subprocess.run(command, cwd=REPO, env=os.environ | _ENVIRONMENT, stdout=out, stderr=out).returncode
+    if code:
+        last = log.read_text(errors='replace').rstrip().rpartition('\n')[2] if log else ''
+        raise DataError(f'{tool.name} ended with code {code}{f"; {log}: {last}" if log else ""}')
+
+
+def train(run: ToyRun, folder: Path, data_root: Path, steps: int) -> Run:
+    """Trains, or continues, a run to its last step; returns its log."""
+    work_dir = folder / run.name
+    options = dict(
+        {
+            'data_root': data_root,
+            'max_iters': steps,
+            'train_cfg.val_interval': steps,
+            'randomness.seed': run.seed,
+            'default_hooks.health.action': 'go_on',  # a collapse is a result
+        },
+        **run.options,
+    )
+    if not last_checkpoint(work_dir, steps).is_file():
+        words = [f'{key}={value}' for key, value in options.items()]
+        start = (run.config, '--work-dir', work_dir, '--resume', '--cfg-options', *words)
+        run_tool(TOOLS / 'train.py', *start, log=work_dir / 'train.log')
+    return read_run(work_dir)
+
+
+def last_checkpoint(work_dir: Path, steps: int) -> Path:
+    """The checkpoint of a run's last step."""
+    return work_dir / f'iter_{steps}.pth'
+
+
+def run_all(
+    runs: Sequence[ToyRun], folder: Path, jobs: int, execute: Callable[[ToyRun], dict], update: Callable[[dict], None]
+) -> dict[str, dict]:
+    """Executes runs in their order, so many at a time, but those whose result is there.
+
+    Args:
+        runs: all of them.
+        folder: of the run folders, each with its :data:`RESULT`.
+        jobs: runs at a time.
+        execute: trains and tests a run; returns its result.
+        update: called with all results by name whenever there is one more.
+
+    Raises:
+        DataError: runs have failed; the others have been executed.
+    """
+    results: dict[str, dict] = {}
+    problems: list[str] = []
+
+    def one(run: ToyRun) -> None:
+        path = folder / run.name / RESULT
+        try:
+            if not path.is_file():
+                print(f'{run.name}: running, log in {path.parent}', flush=True)
+                write_json(path, execute(run))
+            results[run.name] = json.loads(path.read_text())
+        except DataError as error:
+            problems.append(f'{run.name}: {error}')
+            print(problems[-1], file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for _ in pool.map(one, runs):
+            update({run.name: results[run.name] for run in runs if run.name in results})
+    if problems:
+        raise DataError(f'{len(problems)} of {len(runs)} runs failed: ' + '; '.join(problems))
+    return results
