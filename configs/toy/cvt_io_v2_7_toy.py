@@ -1,3 +1,3 @@
 _base_ = ['../cvt_io_v2_7.py']
 
-exec(open('{{ fileDirname }}/toy_1.py').read())
+exec(open('{{ fileDirname }}/../_base_/toy_1.py').read())

@@ -55,6 +55,17 @@ def test_variant_is_the_notes(name):
         assert model.neck.latents_per_camera == (name == 'cvt_io_v1_1')
 
 
+@pytest.mark.parametrize('name', NOTES)
+def test_toy_variant(name):
+    """The same model with half the channels, a quarter of the rate, and the budget that all share."""
+    full, (toy, _) = Config.fromfile(CONFIGS / f'{name}.py'), build(f'toy/{name}_toy')
+    assert toy.optim_wrapper.optimizer.lr == full.optim_wrapper.optimizer.lr / 4
+    changed = dict(in_channels=(24, 40), dim=64, head_dim=16, downsample=4, bev_grid=toy.bev_grid)
+    assert toy.model.neck == full.model.neck | changed
+    cvt = Config.fromfile(CONFIGS / 'toy/cvt_toy.py')
+    assert {key for key in cvt if toy[key] != cvt[key]} <= {'model', 'optim_wrapper'} and toy.keys() == cvt.keys()
+
+
 def test_every_variant_is_a_few_lines():
     for name in NOTES:
         lines = (CONFIGS / f'{name}.py').read_text().splitlines()
@@ -145,4 +156,5 @@ def test_augmentations_are_of_training_only():
 def test_every_config_is_covered():
     found = {str(p.relative_to(CONFIGS).with_suffix('')) for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts}
     others = {'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'cvt_io_v2_2_100x50', 'cvt_io_v2_2_augmented'}
-    assert found == set(NOTES) | others | {'toy/cvt_io_v2_2_toy', 'toy/cvt_io_v2_2_demo', 'toy/cvt_toy'}
+    toys = {f'toy/{name}_toy' for name in NOTES}
+    assert found == set(NOTES) | others | toys | {'toy/cvt_io_v2_2_demo'}

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from projects.CVT_IO.benchmarks.toy_runs import (
     TOOLS,
     ToyRun,
+    cfg_options,
     last_checkpoint,
     make_cache,
     make_worlds,
@@ -30,7 +31,7 @@ MODELS = (
     *('cvt_io_v2_8', 'cvt_io_v2_6', 'cvt_io_v2_3', 'cvt_io_v1_1'),
     *('cvt_io_v2_4', 'cvt_io_v2_7', 'cvt_io_v2_5', 'cvt_io_v2_9'),
 )
-TRAIN_INFOS = 'test_dataloader.dataset.ann_file=cvt_io_infos_train.json'
+TRAIN_INFOS = {'test_dataloader.dataset.ann_file': 'cvt_io_infos_train.json'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -83,8 +84,8 @@ def test(run: ToyRun, folder: Path, data: Path, steps: int) -> dict[str, dict]:
     """Metrics of the last checkpoint in the other world and with images of other frames."""
     work_dir = folder / run.name
     tests = dict(
-        other_world=('--cfg-options', f'data_root={data / "toy-1-other"}', TRAIN_INFOS),
-        other_frames=('--control', 'other-frame', '--cfg-options', f'data_root={data / "toy-1"}'),
+        other_world=cfg_options(data / 'toy-1-other', TRAIN_INFOS),
+        other_frames=['--control', 'other-frame', *cfg_options(data / 'toy-1')],
     )
     for name, words in tests.items():
         out = work_dir / f'{name}.json'
@@ -97,12 +98,11 @@ def test(run: ToyRun, folder: Path, data: Path, steps: int) -> dict[str, dict]:
 def constant_maps(config: Path, data: Path, folder: Path) -> dict[str, float]:
     """IoU of the best input-independent map in both worlds."""
     found = {}
-    for name, words in (('unseen', ['toy-1']), ('other_world', ['toy-1-other', TRAIN_INFOS])):
+    for name, world, options in (('unseen', 'toy-1', {}), ('other_world', 'toy-1-other', TRAIN_INFOS)):
         out = folder / f'constant_map-{name}.json'
         if not out.is_file():
-            root, *more = words
-            options = ('--cfg-options', f'data_root={data / root}', *more)
-            run_tool(TOOLS / 'analysis_tools/constant_map.py', config, '--out', out, *options)
+            words = cfg_options(data / world, options)
+            run_tool(TOOLS / 'analysis_tools/constant_map.py', config, '--out', out, *words)
         found[name] = json.loads(out.read_text())['vehicle/IoU']
     return found
 

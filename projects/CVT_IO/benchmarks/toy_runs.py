@@ -25,6 +25,12 @@ _ENVIRONMENT = dict(
     OMP_NUM_THREADS='1',
     GLIBC_TUNABLES='glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296:glibc.malloc.hugetlb=1',
 )
+#: Cached images take so little time that a data worker would only add its own.
+_LOADING = {
+    f'{split}_dataloader.{key}': value
+    for split in ('train', 'val', 'test')
+    for key, value in (('num_workers', 0), ('dataset.image_cache', 'image_cache'))
+}
 _WORLD = ('--version', 'v1.0-trainval', '--frames', 8)
 _SIZES = ('--image-size', 225, 400, '--bev-size', 48, 48, '--bev-metres', 48, 48)
 #: Folder name → scenes and seed; the second world has other towns.
@@ -45,7 +51,7 @@ class ToyRun:
     name: str
     model: str
     seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -64,8 +70,13 @@ def make_worlds(data: Path) -> None:
 def make_cache(config: Path, data_root: Path) -> None:
     """Writes the image caches of both splits, before several runs would do so at once."""
     for split in ('train', 'val'):
-        words = ('--split', split, '--cfg-options', f'data_root={data_root}')
-        run_tool(TOOLS / 'misc/check_dataset.py', config, *words)
+        run_tool(TOOLS / 'misc/check_dataset.py', config, '--split', split, *cfg_options(data_root))
+
+
+def cfg_options(data_root: Path, options: Mapping[str, Any] | None = None) -> list[str]:
+    """Words of a command line that set the world, cached images, and further settings of the config."""
+    settings = {'data_root': data_root} | _LOADING | (options or {})
+    return ['--cfg-options', *(f'{key}={value}' for key, value in settings.items())]
 
 
 def run_tool(tool: Path, *words: object, log: Path | None = None) -> None:
@@ -89,20 +100,15 @@ def run_tool(tool: Path, *words: object, log: Path | None = None) -> None:
 def train(run: ToyRun, folder: Path, data_root: Path, steps: int) -> Run:
     """Trains, or continues, a run to its last step; returns its log."""
     work_dir = folder / run.name
-    options = dict(
-        {
-            'data_root': data_root,
-            'max_iters': steps,
-            'train_cfg.val_interval': steps,
-            'randomness.seed': run.seed,
-            'default_hooks.health.action': 'go_on',  # a collapse is a result
-        },
-        **run.options,
-    )
+    options = {
+        'max_iters': steps,
+        'train_cfg.val_interval': steps,
+        'randomness.seed': run.seed,
+        'default_hooks.health.action': 'go_on',  # a collapse is a result
+    }
     if not last_checkpoint(work_dir, steps).is_file():
-        words = [f'{key}={value}' for key, value in options.items()]
-        start = (run.config, '--work-dir', work_dir, '--resume', '--cfg-options', *words)
-        run_tool(TOOLS / 'train.py', *start, log=work_dir / 'train.log')
+        words = cfg_options(data_root, options | run.options)
+        run_tool(TOOLS / 'train.py', run.config, '--work-dir', work_dir, '--resume', *words, log=work_dir / 'train.log')
     return read_run(work_dir)
 
 
