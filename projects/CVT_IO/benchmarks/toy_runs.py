@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +73,9 @@ def make_cache(config: Path, data_root: Path) -> None:
         run_tool(TOOLS / 'misc/check_dataset.py', config, '--split', split, *cfg_options(data_root))
 
 
-def cfg_options(data_root: Path, options: Mapping[str, Any] | None = None) -> list[str]:
+def cfg_options(data_root: Path, options: dict[str, Any] | None = None) -> list[str]:
     """Words of a command line that set the world, cached images, and further settings of the config."""
-    settings = {'data_root': data_root} | _LOADING | (options or {})
+    settings: dict[str, Any] = {'data_root': data_root} | _LOADING | (options or {})
     return ['--cfg-options', *(f'{key}={value}' for key, value in settings.items())]
 
 

@@ -49,7 +49,8 @@ class CachedImages:
     """
 
     def __init__(self, folder: Path, pipeline: Sequence[Callable], frames: Sequence[Mapping], ann_file: Path) -> None:
-        self.steps, self.rest = list(pipeline[:2]), list(pipeline[2:])
+        self.steps: list[Any] = list(pipeline[:2])
+        self.rest = list(pipeline[2:])
         kinds = [type(step) for step in self.steps]
         if kinds != [*_STEPS]:
             wanted, found = (', '.join(kind.__name__ for kind in names) for names in (_STEPS, kinds))

@@ -67,6 +67,7 @@ class CVTIONuScenesDataset(BaseDataset):
     """
 
     METAINFO: ClassVar[dict] = dict(classes=CLASSES)
+    pipeline: Compose
 
     def __init__(
         self,
