@@ -137,7 +137,9 @@ def test_shipped_configs_need_no_resolving(name):
     assert plain == resolved
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.rglob('*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path', sorted({*CONFIGS.rglob('*.py')} - {CONFIGS / '_base_/toy_1.py'}), ids=lambda path: path.stem
+)
 def test_schedule_ends_with_the_run(path):
     config = Config.fromfile(path)
     if 'max_iters' in config:

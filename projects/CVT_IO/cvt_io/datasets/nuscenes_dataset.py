@@ -30,8 +30,8 @@ from ..labels.layout import (
     labels_root,
 )
 from .broken_frames import BrokenFrames
-from .sampler import seed_augmentation
 from .image_cache import CachedImages
+from .sampler import seed_augmentation
 
 
 @DATASETS.register_module()
