@@ -34,12 +34,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-interval', type=float, default=2, metavar='S', help='seconds per window')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        '--num', type=cli.positive_int, metavar='N', help='draw N evenly spaced frames (default: all)'
-    )
-    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw these samples, or all whose token begins so')
+    which.add_argument('--num', type=cli.positive_int, metavar='N', help='draw N evenly spaced frames (default: all)')
+    which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw the samples with these tokens or prefixes')
     parser.add_argument('--dataset', type=Path, metavar='FILE', help='description that create_data.py was given')
-    parser.add_argument('--no-boxes', action='store_true', help='do without the tables and draw no boxes')
+    parser.add_argument('--no-boxes', action='store_true', help='do not read the tables and do not draw boxes')
     cli.add_cfg_options(parser)
     return parser.parse_args()
 

@@ -1,1 +1,1 @@
-"""The plain ways that ours are measured against: references, used by no part of the product."""
+"""Reference implementations for benchmarks, not used by the package itself."""

@@ -1,8 +1,8 @@
-"""The models computed literally, step by step as they are defined: the measure for our own, and never used by them.
+"""Literal, unoptimised computation of the models, as a reference for benchmarks.
 
-Every camera has queries, keys and values of its own, the scores of all of them are built and go through one softmax,
-convolutions are in PyTorch's default layout and pad by a layer of their own, and the backbone recomputes its
-activations in training, as the public Cross-View Transformer's does.
+Each camera has its own queries, keys and values, the full score matrix goes through one softmax, convolutions use
+PyTorch's default layout and explicit padding, and the backbone recomputes its activations in training, as in the public
+Cross-View Transformer code.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..cvt_io.models.neck import CVTIOCrossViewNeck, CVTIOLatentNeck
 
 
 def build_literal(cfg: Config) -> LiteralSegmentor:
-    """A config's model, to be computed literally; it has the weights of ``MODELS.build`` by the same names."""
+    """Builds the literal model of a config; its state dict has the same keys as that of ``MODELS.build``."""
     init_default_scope('mmdet3d')
     settings = {key: value for key, value in cfg.model.items() if key != 'type'}
     return LiteralSegmentor(**settings)
 
 
 class LiteralSegmentor(CVTIOSegmentor):
-    """The segmentor with another way to its logits."""
+    """The segmentor with a literal forward pass."""
 
     def bev_logits(self, imgs: Tensor, intrinsics: Tensor, cam_from_ego: Tensor) -> Tensor:
         """See :meth:`CVTIOSegmentor.bev_logits`."""
@@ -73,7 +73,7 @@ class _Block(nn.Module):
 
 
 def _conv_module(module: Any, x: Tensor, act: bool = True) -> Tensor:
-    """Padding, convolution, BatchNorm, swish: each a step."""
+    """Padding, convolution, BatchNorm and swish as separate steps."""
     conv = module.conv
     if isinstance(conv, SamePadConv2d):
         (top, bottom), (left, right) = (conv._pads(conv.static_size or x.shape[-2 + i], i) for i in (0, 1))

@@ -1,7 +1,7 @@
-"""Labels made the plain way, the measure for ours and never used by them.
+"""Straightforward label generation with the devkit, as a reference for benchmarks.
 
-Frame by frame the devkit looks through the whole map for the records nearby, builds a shapely polygon for each of them,
-and OpenCV fills it; so does the public Cross-View Transformer code.
+For each frame, the devkit searches the whole map for nearby records and builds shapely polygons that OpenCV fills, as
+in the public Cross-View Transformer code.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ BOX_CLASSES = CLASSES[FIRST_BOX_CLASS:]
 
 
 class PlainLabels:
-    """Makes labels of a data set's samples, one devkit call after the other.
+    """Makes labels with plain devkit calls.
 
     Args:
         root: nuScenes folder.
-        version: of its tables.
-        grid: the labels' grid, without an offset.
+        version: version of the tables.
+        grid: grid of the labels, without an offset.
     """
 
     def __init__(self, root: Path, version: str, grid: BEVGrid) -> None:
@@ -122,20 +122,20 @@ class PlainLabels:
 
 
 def label_steps(root: Path, version: str, grid: BEVGrid, frames: int) -> dict[str, Callable[[], list[Any]]]:
-    """The labels of some frames, from tables and maps in memory, as steps to be timed in turn.
+    """Steps to time that make labels from tables and maps in memory.
 
     Args:
         root: nuScenes folder.
-        version: of its tables; only its training split is used.
-        grid: the labels' grid, without an offset.
-        frames: how many frames, at equal distances over the split.
+        version: version of the tables; the training split is used.
+        grid: grid of the labels, without an offset.
+        frames: number of frames, evenly spaced over the split.
 
     Returns:
-        ``plain`` makes the planes the plain way; ``ours`` makes what a label file holds; ``ours, planes`` also expands
-        that to the planes; ``ours, file`` encodes it instead.
+        ``plain``: planes by plain devkit calls; ``ours``: content of label files; ``ours, planes``: also expanded to
+        planes; ``ours, file``: also encoded to files.
 
     Raises:
-        ValueError: a frame's planes are not equal (the centres: within 1e-6).
+        ValueError: the labels differ (centres: by more than 1e-6).
     """
     plain = PlainLabels(root, version, grid)
     chosen = _frames(root, version, frames)

@@ -1,4 +1,4 @@
-"""A frame's images loaded the plain way, by Pillow alone: the measure for ours, and never used by it."""
+"""Image loading with Pillow alone, as a reference for benchmarks."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from ..cvt_io.datasets import CVTIONuScenesDataset
 
 
 def load_plainly(path: str, height: int, width: int, top_crop: int) -> np.ndarray:
-    """Decodes, resizes to (height + top_crop, width) and cuts off the top: (height, width, 3) uint8 RGB."""
+    """Decodes, resizes to (height + top_crop, width) and crops the top: (height, width, 3) uint8 RGB."""
     with Image.open(path) as file:
-        # To convert what is RGB would copy it once more.
+        # convert() would copy an RGB image.
         img = file if file.mode == 'RGB' else file.convert('RGB')
         img = img.resize((width, height + top_crop), Image.Resampling.BILINEAR)
     return np.asarray(img.crop((0, top_crop, width, height + top_crop)))
 
 
 def loading_steps(cfg: Config, data_root: Path, frames: int) -> dict[str, Callable[[], list[Tensor]]]:
-    """The images of some frames as steps to be timed in turn; each gives (6, 3, height, width) uint8 for every frame.
+    """Steps to time that load the images of some frames, (6, 3, height, width) uint8 each.
 
     Args:
-        cfg: a config; its training pipeline without the labels is *ours*.
-        data_root: where the training infos and the images are.
-        frames: how many frames, at equal distances over the data set.
+        cfg: config whose training pipeline, without labels, is *ours*.
+        data_root: folder of the training infos and images.
+        frames: number of frames, evenly spaced over the data set.
 
     Returns:
-        ``plain``, by Pillow alone; ``ours``; ``ours, reduced`` decodes at half the size, with other pixels.
+        ``plain``: Pillow alone; ``ours``; ``ours, reduced``: decoded at half the size, with slightly different pixels.
 
     Raises:
-        ValueError: the pixels of plain and ours are not equal.
+        ValueError: the pixels of plain and ours differ.
     """
     pipeline = [step for step in cfg.train_dataloader.dataset.pipeline if step.type != 'CVTIOLoadBEVLabel']
     load, resize, *rest = pipeline

@@ -1,4 +1,4 @@
-"""The table of targets as text."""
+"""The table of targets as Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REACHED = {True: 'yes', False: '**no**', None: 'not measured'}
 
 
 def markdown(results: Sequence[Result], machine: str, samples: int) -> str:
-    """A Markdown table and, below it, where it was measured."""
+    """A table of results, followed by the measurement conditions."""
     rows = '\n'.join(_row(result) for result in results)
     return f'{_HEADER}\n{rows}\n\nMedians of {samples} rounds in which both sides are called in turn; {machine}.\n'
 

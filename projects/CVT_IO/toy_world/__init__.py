@@ -1,7 +1,7 @@
 """A procedural driving world in nuScenes' own format.
 
-Towns (:mod:`roads`, :mod:`map_json`), who moves in them (:mod:`population`, :mod:`traffic`), cameras (:mod:`rig`) and
-their images (:mod:`renderer`) become the tables and files of a data root (:mod:`tables`, :mod:`world`).
+Towns (:mod:`roads`, :mod:`map_json`), their inhabitants (:mod:`population`, :mod:`traffic`), cameras (:mod:`rig`) and
+images (:mod:`renderer`) become the tables and files of a data root (:mod:`tables`, :mod:`world`).
 """
 
 from .renderer import Rendered, SceneRenderer

@@ -1,4 +1,4 @@
-"""The objects of a scene and where they are over time."""
+"""Objects of a scene and their motion."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BRAKING = 1.6
 
 @dataclass(eq=False)
 class Actor:
-    """One object, either standing at a pose or following a path.
+    """An object that either stands at a pose or follows a path.
 
     Attributes:
-        kind: its category and looks.
+        kind: category and appearance.
         size: (width, length, height) in metres.
         paint: body colour (R, G, B).
-        pose: (x, y, heading) of one that stands for good, else None.
-        path: line that its centre follows, else None.
+        pose: (x, y, heading) of a static object, else None.
+        path: path of the centre of a moving object, else None.
         start: arc length on ``path`` at time 0.
         speed: m/s; cruising speed of traffic, constant speed of walkers.
     """
@@ -37,26 +37,26 @@ class Actor:
 
     @property
     def drives(self) -> bool:
-        """Takes part in traffic, with regard for what is in its way."""
+        """Whether it takes part in traffic, where it yields to others."""
         return self.path is not None and self.kind.category.startswith('vehicle')
 
     @property
     def walks(self) -> bool:
-        """Follows its path at constant speed."""
+        """Whether it follows its path at constant speed."""
         return self.path is not None and not self.drives
 
     def walked(self, times: np.ndarray) -> np.ndarray:
-        """Poses (T, 3) of a walker at ``times`` (T,) in seconds; it stands when its path ends."""
+        """Poses (T, 3) of a walker at ``times`` (T,) in seconds; it stops at the end of its path."""
         if self.path is None:
             raise ValueError(f'{self.kind.category} has no path to walk')
         return self.path.at(self.start + self.speed * times)
 
 
 def make_actor(rng: np.random.Generator, category: str, **motion: object) -> Actor:
-    """An actor of ``category`` with a size about its kind's mean, and one of its kind's paints.
+    """Creates an actor of a category with random size and paint.
 
     Args:
-        rng: source of size and paint.
+        rng: random generator for size and paint.
         category: a key of :data:`KINDS`.
         motion: ``pose``, or ``path``, ``start`` and ``speed``.
     """
@@ -67,7 +67,7 @@ def make_actor(rng: np.random.Generator, category: str, **motion: object) -> Act
 
 
 def speed_limits(path: Path, cruise: float) -> np.ndarray:
-    """Speeds (N,) in m/s at each whole metre of ``path``: slow enough for its bends, and for those that follow."""
+    """Speeds (N,) in m/s at each whole metre of ``path``, limited by its present and upcoming bends."""
     s = np.arange(np.ceil(path.length) + 1)
     bend = np.abs(np.gradient(path.at(s)[:, 2], s))
     limits = np.minimum(cruise, np.sqrt(_LATERAL_ACCELERATION / np.maximum(bend, 1e-3)))
@@ -77,7 +77,7 @@ def speed_limits(path: Path, cruise: float) -> np.ndarray:
 
 
 def overlaps(poses: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Which footprints overlap, by the separating-axis test.
+    """Tests which footprints overlap, with the separating-axis theorem.
 
     Args:
         poses: (A, 3) as (x, y, heading).

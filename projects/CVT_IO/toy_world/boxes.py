@@ -59,7 +59,7 @@ class Solid:
 def in_view(
     solids: Sequence[Solid], intrinsics: np.ndarray, cam_from_world: np.ndarray, image_size: tuple[int, int]
 ) -> np.ndarray:
-    """Which solids (S,) may reach into an image of ``image_size`` (height, width), by their bounding spheres."""
+    """Which solids (S,) may be visible in an image of ``image_size`` (height, width), by their bounding spheres."""
     if not solids:
         return np.zeros(0, dtype=bool)
     centres = np.array([(solid.pose[0], solid.pose[1], solid.size[2] / 2) for solid in solids])
@@ -75,7 +75,7 @@ def in_view(
 
 
 class Buffers:
-    """What a camera has seen so far.
+    """Frame buffers of a camera.
 
     Attributes:
         image: (H, W, 3) uint8.
@@ -92,7 +92,7 @@ class Buffers:
 def draw(
     buffers: Buffers, solid: Solid, label: int, intrinsics: np.ndarray, cam_from_world: np.ndarray, weather: Weather
 ) -> int:
-    """Draws a box where nothing nearer has been drawn.
+    """Draws a box with a depth test.
 
     Args:
         buffers: updated.
@@ -103,7 +103,7 @@ def draw(
         weather: lights it.
 
     Returns:
-        Pixels that it would cover if nothing else were there.
+        Number of pixels that it covers, including occluded ones.
     """
     rotation, translation = solid.frame()
     cam_from_box = cam_from_world[:3, :3] @ rotation
@@ -129,13 +129,13 @@ def _draw_face(
     quad: tuple[np.ndarray, np.ndarray, np.ndarray],
     light: float,
 ) -> int:
-    """Draws one face and returns the number of pixels it covers, hidden ones included."""
+    """Draws a face and returns the number of pixels it covers, including occluded ones."""
     corner, across, down = quad
     window = _window(np.array([corner, corner + across, corner + across + down, corner + down]), intrinsics, buffers)
     if window is None:
         return 0
     rows, columns = window
-    # Not numpy's inverse: on matrices this small it spends a hundred times as long waking up its threads.
+    # np.linalg.inv would spend a hundred times as long waking up its threads.
     to_face = cv2.invert(intrinsics @ np.column_stack([across, down, corner]))[1]
     x = np.arange(columns.start, columns.stop)
     y = np.arange(rows.start, rows.stop)[:, None]

@@ -1,4 +1,4 @@
-"""The kinds of object in the toy world: nuScenes' categories and attributes, sizes, paints and how they move."""
+"""Kinds of objects in the toy world: nuScenes' categories and attributes, sizes, paints and speeds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ATTRIBUTES = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What the objects of one category look like.
+    """Appearance of the objects of a category.
 
     Attributes:
         category: nuScenes' name.

@@ -1,4 +1,4 @@
-"""The ground of a scene: a raster painted from the map's own geometry, seen by cameras through homographies."""
+"""The ground of a scene: a raster painted from the map geometry and projected to cameras by homographies."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Ground:
         return GroundView(((fine, fine_from_world), (coarse, shrink @ fine_from_world)), (red, green, blue))
 
     def _paint(self, raster: np.ndarray, network: RoadNetwork) -> None:
-        """Paints all that lies within the bounds, lowest first."""
+        """Paints everything within the bounds, from bottom to top."""
         window = box(*self.bounds)
         roads = [road for road in network.roads if road.polygon().intersects(window)]
         junctions = [area for area in network.junctions if area.intersects(window)]
@@ -153,7 +153,7 @@ def paint_ground(
         view: the ground around.
         intrinsics: (3, 3).
         cam_from_world: (4, 4).
-        weather: of the sky and haze.
+        weather: colours of sky and haze.
     """
     height, width = image.shape[:2]
     pixels_from_plane = intrinsics @ cam_from_world[:3, [0, 1, 3]]
@@ -184,7 +184,7 @@ def paint_ground(
 
 
 def _sky(weather: Weather, below_horizon: np.ndarray, focal: float) -> np.ndarray:
-    """Colours (N, 1, 3) of rows that lie so many pixels below the horizon."""
+    """Colours (N, 1, 3) of rows, given their distance in pixels below the horizon."""
     height = np.clip(-below_horizon / (0.35 * focal), 0, 1)[:, None, None] ** 0.7
     return ((1 - height) * np.array(weather.horizon) + height * np.array(weather.zenith)).astype(np.float32)
 

@@ -188,12 +188,12 @@ class _Expansion:
 
 
 def drivable_area(network: RoadNetwork) -> Polygon:
-    """Roads and junctions in one; the medians are holes."""
+    """Union of roads and junctions; medians are holes."""
     return unary_union([road.polygon() for road in network.roads] + network.junctions)
 
 
 def map_mask_png(network: RoadNetwork) -> bytes:
-    """The drivable area and sidewalks as PNG: 255 inside, 0 outside, 10 pixels a metre, north up."""
+    """The drivable area and sidewalks as PNG: 255 inside, 0 outside, 10 pixels per metre, north up."""
     width, height = (round(10 * edge) for edge in network.canvas)
     mask = np.zeros((height, width), dtype=np.uint8)
     for shape in (*(getattr(drivable_area(network), 'geoms', None) or [drivable_area(network)]), *network.walkways):

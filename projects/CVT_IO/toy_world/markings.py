@@ -1,4 +1,4 @@
-"""What is painted on a road or laid out along it: the one source of both the map's records and the rendered ground."""
+"""Road markings and strips along roads, used for both the map's records and the rendered ground."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .roads import (
 
 
 def road_dividers(road: Road) -> list[np.ndarray]:
-    """Lines (N, 2) that part the two directions: the middle line, or both edges of the median."""
+    """Lines (N, 2) that separate the two directions: the middle line, or both edges of the median."""
     laterals = [-road.median / 2, road.median / 2] if road.median else [0.0]
     return [road.centre.beside(lateral) for lateral in laterals]
 

@@ -1,4 +1,4 @@
-"""Planar paths with arc length: what lanes, sidewalks and everything that moves on them follow."""
+"""Planar paths parametrised by arc length, for lanes, sidewalks and moving objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Path:
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
         points = points[np.concatenate([[True], steps > 1e-6])]
         if len(points) < 2:
-            raise ValueError(f'a path needs two distinct points, got {points.tolist()}')
+            raise ValueError(f'path: expected at least two distinct points, got {points.tolist()}')
         self.points = points
         self.s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
         tangents = np.gradient(points, self.s, axis=0)

@@ -1,4 +1,4 @@
-"""Who is in a scene: the ego's route, traffic around it, parked vehicles, people, and a construction site."""
+"""Population of a scene: the ego's route, traffic around it, parked vehicles, people, and a construction site."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _traffic(
 
 
 def _blocks(lane: Lane, s: float, home: np.ndarray) -> bool:
-    """Whether a vehicle there would stand right before or behind the ego."""
+    """Whether a vehicle at this position would be directly in front of or behind the ego."""
     x, y, heading = lane.path.at(s)
     ahead = (x - home[0]) * np.cos(home[2]) + (y - home[1]) * np.sin(home[2])
     aside = (y - home[1]) * np.cos(home[2]) - (x - home[0]) * np.sin(home[2])

@@ -1,4 +1,4 @@
-"""Renders a scene's cameras: ground and sky, boxes with a depth buffer, weather."""
+"""Rendering of a scene's cameras: ground and sky, boxes with a depth buffer, weather."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _GROUND_RANGE = 75.0  # metres around the ego that are taken from the ground's r
 
 @dataclass(frozen=True)
 class Rendered:
-    """What one camera sees.
+    """A rendered camera image.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
         instance: (H, W) int32: k + 1 where the frame's k-th annotation is visible, 0 elsewhere.
-        covered: (annotations,) int64: pixels that each would cover if nothing else were there.
+        covered: (annotations,) int64: number of pixels that each covers, including occluded ones.
     """
 
     image: np.ndarray
@@ -41,10 +41,10 @@ class Rendered:
 
 
 class SceneRenderer:
-    """Renders the cameras of one scene; keeps what its frames share.
+    """Renders the cameras of a scene, caching what its frames share.
 
     Args:
-        scene: what to render.
+        scene: the scene to render.
     """
 
     def __init__(self, scene: Scene) -> None:

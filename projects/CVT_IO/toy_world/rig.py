@@ -1,4 +1,4 @@
-"""The ego vehicle's sensors, calibrated much like nuScenes' rig, and its pose over time."""
+"""The ego vehicle's sensors, calibrated similarly to nuScenes, and its pose over time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Pose:
 
 
 def calibrate(seed: int, log: str, image_size: tuple[int, int]) -> dict[str, Calibration]:
-    """The rig of one log: the same for all, but for a few pixels, centimetres and tenths of a degree.
+    """The rig of a log; logs differ by a few pixels, centimetres and tenths of a degree.
 
     Args:
         seed: of the world.
@@ -108,13 +108,13 @@ def delays(rng: np.random.Generator) -> dict[str, int]:
 
 
 class EgoMotion:
-    """The ego's pose as a function of time: along a path, on springs.
+    """The ego's pose as a function of time, with a body that sways on its suspension.
 
     Args:
-        path: where its rear axle goes.
+        path: path of the rear axle.
         times: (T,) seconds.
         s: (T,) arc lengths on ``path``.
-        rng: for the swaying of the body.
+        rng: random generator for the sway.
     """
 
     def __init__(self, path: Path, times: np.ndarray, s: np.ndarray, rng: np.random.Generator) -> None:
@@ -126,7 +126,7 @@ class EgoMotion:
         self.constants = rng.uniform(0.4, 1.2, 3) * rng.choice([-1.0, 1.0], 3) * (1.0, 0.8, 0.02)
 
     def at(self, time: float, timestamp: int) -> Pose:
-        """The pose at ``time`` seconds, with ``timestamp`` in microseconds written on it."""
+        """The pose at ``time`` seconds, labelled with ``timestamp`` in microseconds."""
         x, y, yaw = self.path.at(np.interp(time, self.times, self.s))
         sway = self.constants + (self.amplitudes * np.sin(self.rates * time + self.phases)).sum(axis=1)
         rotation = Quaternion(matrix=_rotation(yaw, np.radians(sway[1]), np.radians(sway[0])))
@@ -146,5 +146,5 @@ def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def _rounded(values: np.ndarray | tuple[float, ...], digits: int) -> tuple[float, ...]:
-    """What the tables hold, so that images are rendered with the very numbers that are written."""
+    """Rounds to the precision of the tables, so that images are rendered with the numbers that are written."""
     return tuple(round(float(value), digits) for value in values)

@@ -1,4 +1,4 @@
-"""A scene in memory: everything that its records and images are made from."""
+"""A scene in memory, from which records and images are generated."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Frame:
 
     Attributes:
         poses: ego pose at each sensor's own timestamp, by channel; the lidar's is the key frame's.
-        annotations: what stands or moves near the ego; objects are where they are at the lidar's timestamp, for all
-            sensors. The k-th one has the value k + 1 in the instance buffer of every image of this frame.
+        annotations: objects near the ego, at the lidar's timestamp for all sensors. The k-th one has the value k + 1 in
+            the instance buffer of every image of this frame.
     """
 
     poses: dict[str, Pose]
@@ -96,7 +96,7 @@ class Scene:
 
 
 def location_of(name: str) -> str:
-    """Where a scene plays: a function of its name, so that the first scenes of a split are spread over the towns."""
+    """Town of a scene, a function of its name that distributes the first scenes of a split over the towns."""
     return LOCATIONS[int(name[-4:]) % len(LOCATIONS)]
 
 

@@ -1,4 +1,4 @@
-"""Houses along the roads: they close off the view, hide what is behind them, and are not annotated."""
+"""Houses along the roads. They limit the view, occlude objects, and are not annotated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything random or unique in the toy world derives from hashes of the seed and of what the thing is."""
+"""Tokens and random generators derived from hashes, independent of the order of evaluation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def digest(*identity: object) -> str:
-    """A token of 32 hexadecimal digits, as nuScenes' are, that is a function of ``identity`` alone."""
+    """A token of 32 hexadecimal digits, as in nuScenes, determined by ``identity``."""
     return hashlib.sha256('|'.join(str(part) for part in identity).encode()).hexdigest()[:32]
 
 
 def generator(*identity: object) -> np.random.Generator:
-    """A random generator that is a function of ``identity`` alone, whichever process asks for it and when."""
+    """A random generator determined by ``identity``, regardless of process and time."""
     return np.random.default_rng(int(digest('generator', *identity), 16))

@@ -26,8 +26,8 @@ def visibility_token(visible: int, covered: int) -> str:
     """nuScenes' token of a visible share: '1' below 40 %, '2' below 60 %, '3' below 80 %, else '4'.
 
     Args:
-        visible: pixels in which the object is seen, over all cameras.
-        covered: pixels in which it would be seen if nothing hid it; '1' if there are none.
+        visible: number of pixels in which the object is visible, over all cameras.
+        covered: number including occluded pixels; the token is '1' if there are none.
     """
     if not covered:
         return '1'
@@ -35,7 +35,7 @@ def visibility_token(visible: int, covered: int) -> str:
 
 
 def static_tables(seed: int) -> Records:
-    """The tables that do not depend on scenes; rows of one that scenes add to are left to them."""
+    """The tables that do not depend on scenes."""
     return {
         'category': [
             {'token': digest(seed, 'category', name), 'name': name, 'description': text, 'index': index}
@@ -102,9 +102,9 @@ def scene_tables(scene: Scene, visible: list[np.ndarray], covered: list[np.ndarr
     """All records of one scene.
 
     Args:
-        scene: what to record.
-        visible: for each frame, pixels (annotations,) in which the objects are seen, over all cameras.
-        covered: for each frame, pixels (annotations,) in which they would be seen if nothing hid them.
+        scene: the scene.
+        visible: for each frame, visible pixels (annotations,) of the objects, over all cameras.
+        covered: for each frame, pixels (annotations,) including occluded ones.
     """
     records: Records = {name: [] for name in TABLES}
     records['log'].append(_log(scene))
@@ -167,7 +167,7 @@ def _calibration_token(scene: Scene, channel: str) -> str:
 
 
 def _neighbours(scene: Scene, k: int, *identity: object) -> dict[str, str]:
-    """``prev`` and ``next`` of a record that exists once a frame."""
+    """``prev`` and ``next`` of a record that exists once per frame."""
     return {
         'prev': scene.token(*map(str, identity), k - 1) if k else '',
         'next': scene.token(*map(str, identity), k + 1) if k + 1 < len(scene.frames) else '',
@@ -220,7 +220,7 @@ def _annotation(scene: Scene, k: int, annotation: Annotation, seen: int, whole: 
     x, y, heading = annotation.pose
     attribute = attribute_of(actor.kind.category, annotation.speed, parked=actor.path is None)
     distance = np.hypot(*np.subtract(scene.frames[k].poses[LIDAR].translation[:2], (x, y)))
-    # About what a spinning lidar returns from a surface of that size there, as far as it is not hidden.
+    # Roughly the number of lidar points on the visible surface.
     area = (actor.size[0] + actor.size[1]) * actor.size[2]
     points = int(600 * area / max(distance, 3.0) ** 2 * (seen / whole if whole else 0.2))
     return {

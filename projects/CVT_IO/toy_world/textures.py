@@ -1,4 +1,4 @@
-"""Painters of the objects' faces. Every face is seen from outside: u runs to the right, v down.
+"""Textures of object faces. Every face is seen from outside: u runs to the right, v down.
 
 On the left side the front of the object is at the left end of the texture, on the right side at its right end; on the
 top the front is the upper end.
@@ -43,7 +43,7 @@ class Canvas:
         self.disc(x, 1 - radius, 0.5 * radius, _RIM)
 
     def shade(self) -> np.ndarray:
-        """The face, darker towards its lower edge as if by the ground's shadow."""
+        """Returns the face, darkened towards its lower edge."""
         ramp = np.linspace(1.06, 0.84, len(self.pixels))[:, None, None]
         return np.clip(self.pixels * ramp, 0, 255).astype(np.uint8)
 
@@ -72,7 +72,7 @@ def paint(style: str, size: tuple[float, float, float], colour: Colour) -> dict[
 
 
 def _pixels(metres: float) -> int:
-    """28 pixels a metre, but enough for small things and not too many for large ones."""
+    """28 pixels per metre, with a lower and an upper limit."""
     return int(np.clip(28 * metres, 24, 256))
 
 

@@ -18,10 +18,10 @@ _HEADWAY, _STANDSTILL = 1.0, 2.0
 
 @dataclass(eq=False)
 class Obstacles:
-    """Footprints that traffic heeds: poses (O, 3), (width, length) (O, 2), speeds (O,).
+    """Obstacles for traffic: poses (O, 3), (width, length) (O, 2), speeds (O,).
 
-    ``owners`` (O,) is the index of the vehicle that each belongs to, -1 for none; ``heeded_by_all`` (O,) is False for
-    footprints of the near future, which only vehicles of a lower priority (a higher index) heed.
+    ``owners`` (O,) is the index of the vehicle that each belongs to, -1 for none. ``heeded_by_all`` (O,) is False for
+    predicted footprints, which only vehicles of lower priority (higher index) yield to.
     """
 
     poses: np.ndarray
@@ -56,7 +56,7 @@ def simulate(drivers: Sequence[Actor], walkers: Sequence[Actor], duration: float
 def _obstacles(
     drivers: Sequence[Actor], walkers: Sequence[Actor], s: np.ndarray, v: np.ndarray, time: float
 ) -> Obstacles:
-    """Everything in the way now, and where the moving vehicles will be in a moment."""
+    """Current obstacles, and predicted footprints of moving vehicles."""
     ahead = np.array([0.0, *_FORESIGHT])
     poses = np.stack([d.path.at(s[i] + v[i] * ahead) for i, d in enumerate(drivers)], axis=1)  # type: ignore[union-attr]
     sizes = np.array([d.size[:2] for d in drivers])

@@ -57,7 +57,7 @@ _SHARES = (0.36, 0.24, 0.14, 0.12, 0.14)
 
 
 def draw_weather(rng: np.random.Generator) -> Weather:
-    """Some weather, its light varied a little."""
+    """Random weather with slightly varied light."""
     name = str(rng.choice(list(_KINDS), p=_SHARES))
     direct, ambient, shadow, zenith, horizon, tint, gamma, noise, heights = _KINDS[name]
     height, azimuth = np.radians(rng.uniform(*heights)), rng.uniform(0.0, 2 * np.pi)
@@ -79,7 +79,7 @@ def finish(image: np.ndarray, tones: np.ndarray, grain: np.ndarray) -> np.ndarra
 
 
 def make_grain(rng: np.random.Generator, image_size: tuple[int, int], noise: float) -> np.ndarray:
-    """A sheet (H + 97, W + 97, 3) int16 of noise; each image takes another window of it."""
+    """Noise (H + 97, W + 97, 3) int16, from which each image takes a different window."""
     height, width = image_size
     grey = rng.normal(0.0, noise, (height + 97, width + 97, 1))
     colour = rng.normal(0.0, 0.4 * noise, (height + 97, width + 97, 3))

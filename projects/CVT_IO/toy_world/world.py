@@ -33,9 +33,9 @@ from .tables import (
     static_tables,
 )
 
-# Written before anything else: what lies beside it was made by this generator, with these arguments.
+# Written first: marks the folder as the output of this generator with these arguments.
 MARKER = 'toy_world.json'
-# Goes up whenever equal arguments no longer give equal bytes.
+# Incremented whenever the output for given arguments changes.
 FORMAT = 1
 _UNFINISHED = '.toy_scenes'
 _SPLITS = {'v1.0-mini': (splits.mini_train, splits.mini_val), 'v1.0-trainval': (splits.train, splits.val)}
@@ -44,7 +44,7 @@ _JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class WorldArguments:
-    """What a toy world is made from; equal arguments give equal bytes."""
+    """Arguments of a toy world; equal arguments give identical files."""
 
     version: str
     scenes: int
@@ -64,7 +64,7 @@ class WorldArguments:
         if len(self.image_size) != 2 or min(self.image_size) < 16:
             raise ValueError(f'image_size: expected (height, width) of at least 16 pixels, got {self.image_size}')
         if self.seed < 0:
-            raise ValueError(f'seed: expected a number from 0 on, got {self.seed}')
+            raise ValueError(f'seed: expected a non-negative number, got {self.seed}')
 
 
 def scene_names(version: str, scenes: int) -> list[str]:
@@ -89,25 +89,25 @@ def generate_toy_world(
 ) -> None:
     """Writes a procedural world in nuScenes' own layout: tables, key-frame images, map expansion and map masks.
 
-    The bytes depend on ``version``, ``scenes``, ``frames``, ``image_size`` and ``seed`` alone. A run that was killed is
-    continued by the next one with the same arguments; the tables come last, so they never describe half a world.
+    The files depend only on ``version``, ``scenes``, ``frames``, ``image_size`` and ``seed``. It is safe to interrupt
+    and rerun with the same arguments; tables are written last, so they never describe an incomplete world.
 
     Args:
-        out_dir: data root to create or to continue.
+        out_dir: data root to create or complete.
         version: ``v1.0-mini`` (up to 10 scenes) or ``v1.0-trainval`` (up to 850).
-        scenes: how many scenes, shared out to the version's train and val splits in proportion.
+        scenes: number of scenes, divided proportionally into the version's train and val splits.
         frames: key frames per scene, half a second apart.
         image_size: (height, width) of the images; the calibration follows from nuScenes' 900 × 1600.
         seed: other seeds give other towns, traffic and weather.
-        workers: processes to share the scenes among; 0 does the work in this one.
+        workers: number of processes; 0 uses the current one.
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: an argument is out of range, or ``out_dir`` holds something that is not this very world.
+        ValueError: an argument is out of range, or ``out_dir`` contains something other than this world.
     """
     arguments = WorldArguments(version, int(scenes), int(frames), (int(image_size[0]), int(image_size[1])), int(seed))
     if workers < 0:
-        raise ValueError(f'workers: expected a number from 0 on, got {workers}')
+        raise ValueError(f'workers: expected a non-negative number, got {workers}')
     out_dir = Path(out_dir)
     _claim(out_dir, arguments)
     names = scene_names(arguments.version, arguments.scenes)
@@ -127,13 +127,13 @@ def generate_toy_world(
 
 
 def _claim(out_dir: Path, arguments: WorldArguments) -> None:
-    """Marks ``out_dir`` as this world's, unless something else is there."""
+    """Marks ``out_dir`` as belonging to this world, unless it contains something else."""
     marker = out_dir / MARKER
     wanted = json.loads(json.dumps(asdict(arguments)))
     if marker.exists():
         found = json.loads(marker.read_text())
         if found != wanted:
-            raise ValueError(f'{out_dir}: holds another toy world, made with {found}; asked for is {wanted}. '
+            raise ValueError(f'{out_dir}: holds another toy world, made with {found}, expected {wanted}. '
                              f'Delete it or choose another folder')  # fmt: skip
         return
     taken = [name for name in ('samples', 'sweeps', 'maps') if (out_dir / name).exists()]
@@ -146,7 +146,7 @@ def _claim(out_dir: Path, arguments: WorldArguments) -> None:
 
 
 def _complete(out_dir: Path, version: str, locations: list[str]) -> bool:
-    """Whether all tables and images of a finished world are still there."""
+    """Whether all tables and images of a finished world exist."""
     if not all((out_dir / version / f'{name}.json').is_file() for name in TABLES):
         return False
     records = json.loads((out_dir / version / 'sample_data.json').read_text())
@@ -171,7 +171,7 @@ def _write_maps(out_dir: Path, seed: int, locations: list[str]) -> None:
 
 
 def _map(make: functools.partial[int], names: list[str], workers: int) -> Iterator[int]:
-    """Makes all scenes and yields how many frames each has, in whichever order they are done."""
+    """Makes all scenes and yields the number of frames of each, in order of completion."""
     if not workers:
         yield from map(make, names)
         return
@@ -180,7 +180,7 @@ def _map(make: functools.partial[int], names: list[str], workers: int) -> Iterat
 
 
 def _make_scene(out_dir: Path, arguments: WorldArguments, name: str) -> int:
-    """Renders a scene, writes its images and then its records; one whose records are there is done already."""
+    """Renders a scene and writes its images, then its records, unless the records already exist."""
     records = out_dir / _UNFINISHED / f'{name}.json'
     if not records.exists():
         cv2.setNumThreads(1)
@@ -190,7 +190,7 @@ def _make_scene(out_dir: Path, arguments: WorldArguments, name: str) -> int:
 
 
 def _render(out_dir: Path, scene: Scene) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Writes a scene's images; returns by frame each annotation's visible pixels, and those if nothing hid it."""
+    """Writes a scene's images; returns visible and covered pixels of each annotation, by frame."""
     renderer = SceneRenderer(scene)
     visible, covered = [], []
     for k, frame in enumerate(scene.frames):
@@ -208,7 +208,7 @@ def _render(out_dir: Path, scene: Scene) -> tuple[list[np.ndarray], list[np.ndar
 
 
 def _write_tables(out_dir: Path, arguments: WorldArguments, names: list[str]) -> None:
-    """Joins the scenes' records into the thirteen tables, which appear all at once."""
+    """Joins the scenes' records into the thirteen tables, which appear atomically."""
     tables: Records = {name: [] for name in TABLES}
     for name in names:
         records = json.loads((out_dir / _UNFINISHED / f'{name}.json').read_text())
@@ -227,8 +227,8 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a file so that it is either whole or not there."""
+    """Writes a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.tmp')  # the same after a restart, so that none is left over
+    draft = path.with_name(f'.{path.name}.tmp')  # the same name after a restart, so that no file is left over
     draft.write_bytes(content)
     draft.replace(path)
