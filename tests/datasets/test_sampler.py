@@ -54,7 +54,7 @@ def test_processes_share_one_order():
 
 
 def test_index_can_be_pickled():
-    index = pickle.loads(pickle.dumps(SeededIndex(4, 99)))
+    index = pickle.loads(pickle.dumps(SeededIndex(4, 99)))  # noqa: S301 - its own pickle
     assert index == 4 and index.seed == 99
 
 
@@ -80,6 +80,6 @@ def test_any_number_of_workers_draws_the_same(workers, persistent):
 def test_is_the_data_set_otherwise():
     dataset = CVTIOSeededDataset(dict(type='CVTIOTestDraws', _scope_='mmengine'))
     assert len(dataset) == 5 and dataset.name == 'draws' and dataset[3][0] == 3
-    assert pickle.loads(pickle.dumps(dataset)).name == 'draws'
+    assert pickle.loads(pickle.dumps(dataset)).name == 'draws'  # noqa: S301 - its own pickle
     with pytest.raises(AttributeError, match='colour'):
         _ = dataset.colour

@@ -53,7 +53,7 @@ def random_route(rng: np.random.Generator, lane: Lane, length: float, turning: f
 
 def populate(rng: np.random.Generator, network: RoadNetwork, ego: Actor, duration: float) -> list[Actor]:
     """All actors of a scene but the ego; those that drive come in order of their distance to its start."""
-    assert ego.path is not None
+    assert ego.path is not None  # noqa: S101 - narrows a type
     reach = ego.start + min(ego.speed * duration, ego.path.length - ego.start)
     route = ego.path.at(np.arange(ego.start, reach, 5.0))[:, :2]
     home = ego.path.at(ego.start)
@@ -84,7 +84,7 @@ def _traffic(
     rng: np.random.Generator, network: RoadNetwork, ego: Actor, route: np.ndarray, density: float, duration: float
 ) -> list[Actor]:
     """Vehicles on the lanes near the route, well apart from each other and from the ego."""
-    assert ego.path is not None
+    assert ego.path is not None  # noqa: S101 - narrows a type
     home = ego.path.at(ego.start)
     places: list[tuple[float, Lane, float]] = []
     for lane in network.lanes:

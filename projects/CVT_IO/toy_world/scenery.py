@@ -57,7 +57,7 @@ def _apart(candidates: list[Actor]) -> list[Actor]:
 
 
 def _footprint(house: Actor) -> Polygon:
-    assert house.pose is not None
+    assert house.pose is not None  # noqa: S101 - narrows a type
     x, y, heading = house.pose
     width, length, _ = house.size
     forward = np.array([np.cos(heading), np.sin(heading)]) * length / 2

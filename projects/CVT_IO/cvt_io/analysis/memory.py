@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import ctypes  # noqa: TID251 - malloc_trim, without arguments
 import re
 from collections.abc import Callable
 from pathlib import Path

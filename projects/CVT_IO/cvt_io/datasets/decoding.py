@@ -9,7 +9,7 @@ from typing import overload
 
 import cv2
 import numpy as np
-from mmengine.fileio import get
+from mmengine.fileio import get  # noqa: TID251 - local files; data_root is never a URL
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 

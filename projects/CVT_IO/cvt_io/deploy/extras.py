@@ -19,6 +19,6 @@ def require(name: str) -> ModuleType:
         DeployError: the package is not installed; the message has the command that installs it.
     """
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(name)  # noqa: TID251 - names from this module
     except ImportError as error:
         raise DeployError(f'{name} is not installed: pip install -r requirements/deploy.txt') from error

@@ -69,7 +69,7 @@ def export_onnx(
             opset_version=opset,
             verbose=False,
         )
-    assert program is not None  # guaranteed with dynamo=True
+    assert program is not None  # noqa: S101 - guaranteed with dynamo=True
     proto = program.model_proto
     _anonymise(proto)
     onnx.helper.set_model_props(proto, GraphInfo.from_config(cfg, options).to_metadata())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from http.client import HTTPException
+import socket  # noqa: TID251 - the one place that downloads
+from http.client import HTTPException  # noqa: TID251 - the one place that downloads
 from pathlib import Path
 
-from torch.hub import download_url_to_file
+from torch.hub import download_url_to_file  # noqa: TID251 - the one place that downloads
 
 from ..errors import DataError
 

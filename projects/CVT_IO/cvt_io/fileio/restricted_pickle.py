@@ -6,7 +6,7 @@ list says. Any other name is an error or stands for :class:`Inert`, whatever it 
 
 from __future__ import annotations
 
-import pickle
+import pickle  # noqa: TID251 - the one guarded unpickler
 import reprlib
 import struct
 from collections import OrderedDict

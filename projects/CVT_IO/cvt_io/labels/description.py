@@ -104,7 +104,7 @@ def read_description(path: Path) -> DatasetDescription:
     """
     try:
         if path.suffix == '.py':
-            content = Config.fromfile(path).to_dict()
+            content = Config.fromfile(path).to_dict()  # noqa: TID251 - Python descriptions are configs
         else:
             content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
     except OSError as error:

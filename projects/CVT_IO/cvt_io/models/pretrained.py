@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlparse
 
-from torch import Tensor, hub
+from torch import Tensor, hub  # noqa: TID251 - names of torch's hub only
 
 from ..errors import DataError
 from ..fileio.checkpoint import read_checkpoint

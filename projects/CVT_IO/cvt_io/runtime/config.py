@@ -34,7 +34,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None, work_dir: 
     if not Path(path).is_file():
         raise ConfigError(f'{path}: no such config')
     with _config_errors(f'{path} or a base of it'):
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(path)  # noqa: TID251 - configs are Python
     merge_options(cfg, cfg_options or {}, path)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
     return cfg

@@ -87,7 +87,7 @@ def _base_of(cfg: Config) -> tuple[Any, Any, list[str]]:
 
 def _read(path: Path) -> tuple[Any, Any, list[str]]:
     """A config file before and after it is resolved, and what was replaced in it and its bases."""
-    raw = Config.fromfile(path)._cfg_dict
+    raw = Config.fromfile(path)._cfg_dict  # noqa: TID251 - configs are Python
     if _is_settled(raw):
         return raw, raw, []
     files = [Path(Config._get_cfg_path(base, str(path))[0]) for base in Config._get_base_files(str(path))]
@@ -96,7 +96,7 @@ def _read(path: Path) -> tuple[Any, Any, list[str]]:
     else:
         merged = Config()
         for file in files:
-            merged.merge_from_dict(Config.fromfile(file)._cfg_dict)
+            merged.merge_from_dict(Config.fromfile(file)._cfg_dict)  # noqa: TID251 - configs are Python
         base = resolved_base = merged._cfg_dict if files else without_base(raw)
         notes = []
     resolved = copy.deepcopy(raw)

@@ -168,7 +168,7 @@ class CVTIOHealthHook(Hook):
 
     @property
     def _detector(self) -> HealthDetector:
-        assert self.detector is not None
+        assert self.detector is not None  # noqa: S101 - narrows a type
         return self.detector
 
     def _judge(self, runner: Runner, step: int, row: dict[str, float]) -> None:
@@ -215,7 +215,7 @@ class CVTIOHealthHook(Hook):
             self._roll_back(runner, step)
 
     def _roll_back(self, runner: Runner, step: int) -> None:
-        assert self.healthy is not None
+        assert self.healthy is not None  # noqa: S101 - narrows a type
         checkpoint = self.kept.load(runner, self.healthy)
         self._detector.load_state_dict(checkpoint['message_hub']['runtime_info'][_STATE]['detector'])
         self._detector.restart(step)

@@ -85,7 +85,7 @@ class JumpWatch(Watch):
         self.begin = self.step = step
 
     def _close_block(self, step: int) -> str | None:
-        assert self.level is not None and self.begin is not None
+        assert self.level is not None and self.begin is not None  # noqa: S101 - narrows a type
         height, steps = self.mean, step - self.begin
         doubt = 1 + ARMED_AFTER / max(self.blocks, 1)  # few blocks do not tell their scatter well
         threshold = max(self.jump, doubt * self.noise_factor * min(self.noise, MOST_NOISE))
@@ -105,7 +105,7 @@ class JumpWatch(Watch):
 
     def _follow(self, height: float, steps: int) -> float:
         """Moves the level towards a block, at first as the mean of all blocks. Returns: what is left of its height."""
-        assert self.level is not None
+        assert self.level is not None  # noqa: S101 - narrows a type
         self.blocks += 1
         share = max(1 / self.blocks if self.blocks <= self.armed_after else 0, min(steps / self.horizon, FASTEST))
         if self.blocks > 1:
