@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from efficientnet_pytorch import EfficientNet
+from mmdet.models.backbones.efficientnet import EfficientNet as MMDetEfficientNet
 from mmengine.model.utils import revert_sync_batchnorm
 from torch import Tensor, nn
 
@@ -290,6 +291,41 @@ def test_image_by_image_is_the_same_as_the_batch(with_cp):
 def test_no_images():
     backbone = CVTIOEfficientNet('b0', (0, 3)).eval()
     assert [tuple(f.shape) for f in backbone(torch.empty(0, 3, 32, 48))] == [(0, 16, 16, 24), (0, 40, 4, 6)]
+
+
+def images() -> Tensor:
+    return random_grid(2, 3, 48, 64).float()
+
+
+@pytest.mark.parametrize('stages', [0, 1, 2, 3])
+@pytest.mark.parametrize('norm_eval', [False, True])
+def test_frozen_as_in_mmdet(stages, norm_eval):
+    """The same parameters and norms stand still as in mmdet's own class."""
+    backbone = CVTIOEfficientNet('b0', (0, 2), frozen_stages=stages, norm_eval=norm_eval)
+    reference = MMDetEfficientNet('b0', frozen_stages=stages, norm_eval=norm_eval)
+    reference.train()  # returns nothing
+    trained = {name for name, parameter in reference.named_parameters() if parameter.requires_grad}
+    own = dict(backbone.named_parameters())
+    assert {name for name in own if own[name].requires_grad} == trained & own.keys()  # already before train()
+    backbone.train()
+    modes = {name: norm.training for name, norm in reference.named_modules() if isinstance(norm, nn.BatchNorm2d)}
+    norms = {name: norm for name, norm in backbone.named_modules() if isinstance(norm, nn.BatchNorm2d)}
+    assert {name: norm.training for name, norm in norms.items()} == {name: modes[name] for name in norms}
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad] or [torch.zeros(1)], lr=0.1)
+    loss = sum((feature * torch.arange(feature.numel()).view_as(feature)).mean() for feature in backbone(images()))
+    if loss.requires_grad:
+        loss.backward()
+    optimizer.step()
+    moved = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
+    running = {f'{name}.{key}' for name, norm in norms.items() if norm.training for key, _ in norm.named_buffers()}
+    assert running <= moved <= trained | running
+    assert bool(moved & trained) == bool(trained & own.keys())
+
+
+def test_more_frozen_stages_than_there_are():
+    with pytest.raises(ValueError, match=r'backbone\.frozen_stages: expected 0 to 3, got 4'):
+        CVTIOEfficientNet('b0', (2,), frozen_stages=4)
 
 
 def test_lean_layers():

@@ -1,4 +1,6 @@
-from contextlib import nullcontext
+import importlib
+from contextlib import contextmanager, nullcontext
+from unittest import mock
 
 import pytest
 import torch
@@ -7,7 +9,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from projects.CVT_IO.cvt_io.models.layers import joint_attention, plain_forward
 from tests.models.cases import TOLERANCE, error, random_grid
 
-MODES = [nullcontext, plain_forward]
+module = importlib.import_module('projects.CVT_IO.cvt_io.models.layers.joint_attention')
+
+
+@contextmanager
+def another_pytorch():
+    """One without the private operators."""
+    with mock.patch.object(module, '_flash', None):
+        yield
+
+
+MODES = [nullcontext, plain_forward, another_pytorch]
 
 
 def triple(cameras, queries=7, keys=5, dtype=torch.float64, scale=1.0):

@@ -15,9 +15,7 @@ def usual() -> ConvModule:
 
 
 def lean(module: ConvModule) -> ConvNormSwish:
-    out = copy.deepcopy(module)
-    out.__class__ = ConvNormSwish
-    return out
+    return ConvNormSwish(copy.deepcopy(module)).train(module.training)
 
 
 @pytest.mark.parametrize('channels_last', [False, True])

@@ -49,6 +49,8 @@ class CVTIOEfficientNet(EfficientNet):
             original checkpoints, or ``dynamic``, computed for each input.
         drop_connect_rate: in training, block i of k is dropped with probability rate·i/k.
         bn_momentum: weight of a training step's statistics in the running statistics.
+        frozen_stages: leading layers without training, the stem being the first; 0 trains all.
+        norm_eval: whether BatchNorms use their running statistics in training too.
         with_cp: whether to recompute the blocks' activations in the backward pass to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)``, or any of mmengine's; ``None`` selects mmdet's
             random initialisation.
@@ -65,6 +67,8 @@ class CVTIOEfficientNet(EfficientNet):
         padding: str = 'static',
         drop_connect_rate: float = 0.2,
         bn_momentum: float = 0.0199,
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -77,6 +81,7 @@ class CVTIOEfficientNet(EfficientNet):
         super().__init__(
             arch,
             out_indices=(len(self.layer_settings[arch[:1]]) - 2,),
+            norm_eval=norm_eval,
             conv_cfg=dict(type=SamePadConv2d),
             norm_cfg=dict(type='BN', eps=1e-3, momentum=bn_momentum),
             act_cfg=dict(type='SiLU'),
@@ -89,6 +94,10 @@ class CVTIOEfficientNet(EfficientNet):
         if padding == 'static':
             self._set_static_padding(self.arch_setting[2])
         self.with_cp = with_cp
+        if frozen_stages not in range(len(self.layers) + 1):
+            raise ValueError(f'backbone.frozen_stages: expected 0 to {len(self.layers)}, got {frozen_stages}')
+        self.frozen_stages = frozen_stages
+        self._freeze_stages()  # before an optimizer or a wrapper looks at the parameters
 
     def blocks(self) -> list[nn.Module]:
         """The MBConv blocks in order."""
@@ -119,12 +128,13 @@ class CVTIOEfficientNet(EfficientNet):
                 size = math.ceil(size / conv.stride[0])
 
     def _set_lean_layers(self) -> None:
-        """Puts layers of the same function and parameters into mmdet's blocks, which has them built in by name."""
-        for module in self.modules():
-            if isinstance(module, SELayer):
-                module.global_avgpool = ChannelsLastMean()
-            elif isinstance(module, ConvModule) and module.with_norm and module.with_activation:
-                module.__class__ = ConvNormSwish
+        """Replaces layers of mmdet's blocks by leaner ones with the same function and the same parameters."""
+        for parent in [*self.modules()]:
+            if isinstance(parent, SELayer):
+                parent.global_avgpool = ChannelsLastMean()
+            for name, child in parent.named_children():
+                if isinstance(child, ConvModule) and child.with_norm and child.with_activation:
+                    setattr(parent, name, ConvNormSwish(child))
 
     def init_weights(self) -> None:
         """Initialises the weights according to ``init_cfg``.

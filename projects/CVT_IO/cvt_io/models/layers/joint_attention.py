@@ -11,8 +11,9 @@ from torch.autograd.function import once_differentiable
 
 from .plain import is_plain
 
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+# Private operators, which another release of PyTorch may lack.
+_flash: Any = getattr(torch.ops.aten, '_scaled_dot_product_flash_attention_for_cpu', None)
+_flash_backward: Any = getattr(torch.ops.aten, '_scaled_dot_product_flash_attention_for_cpu_backward', None)
 
 
 def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -30,7 +31,8 @@ def joint_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query[:, 0], merge_cameras(key), merge_cameras(value))
     if key.shape[1] == 1:  # few latents, shared by all cameras
         return _shares(query, key).sum(1) @ value[:, 0]
-    if query.device.type == 'cpu' and not (torch.compiler.is_compiling() or is_plain()):
+    has_operators = _flash is not None and _flash_backward is not None
+    if query.device.type == 'cpu' and has_operators and not (torch.compiler.is_compiling() or is_plain()):
         return _BlockAttention.apply(query, key, value)
     return _camera_by_camera(query, key, value)
 

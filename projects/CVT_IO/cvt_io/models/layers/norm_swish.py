@@ -11,17 +11,25 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-class ConvNormSwish(ConvModule):
+class ConvNormSwish(nn.Module):
     """mmcv's convolution, BatchNorm and swish; in training, the output of the norm is recomputed instead of kept.
 
     It is the cheapest of the three to recompute, and on a CPU new memory costs more than arithmetic. This applies only
     to plain BatchNorm in training mode on a CPU, whose forward hooks are then not called; other cases run the layers
     one by one.
+
+    Args:
+        module: whose convolution and norm are taken over, under the same names.
     """
+
+    def __init__(self, module: ConvModule) -> None:
+        super().__init__()
+        self.conv = module.conv
+        self.bn = module.norm
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
-        x, norm = self.conv(x), self.norm
+        x, norm = self.conv(x), self.bn
         learns = type(norm) is nn.BatchNorm2d and norm.training and norm.momentum is not None and x.requires_grad
         # A single value per channel has no variance; PyTorch's own layer raises the error.
         if not learns or x.device.type != 'cpu' or x.numel() <= x.shape[1]:
