@@ -31,8 +31,9 @@ class Draws(Dataset):
 
 
 def order(rank: int = 0, world: int = 1, seed: int = 3, seen: int = 0, count: int = 12) -> list[SeededIndex]:
-    sampler = CVTIOInfiniteSampler(range(5), seed=seed)
-    sampler.rank, sampler.world_size, sampler.seen = rank, world, seen
+    sampler = CVTIOInfiniteSampler(range(5), seed=0)
+    sampler.rank, sampler.world_size = rank, world
+    sampler.start(seed, seen)
     return list(islice(sampler, count))
 
 
@@ -62,7 +63,7 @@ def test_index_can_be_pickled():
 def test_any_number_of_workers_draws_the_same(workers, persistent):
     def draws(seen: int, **options) -> list:
         sampler = CVTIOInfiniteSampler(range(5), seed=3)
-        sampler.seen = seen
+        sampler.start(3, seen)
         loader = DataLoader(
             CVTIOSeededDataset(dict(type='CVTIOTestDraws', _scope_='mmengine')),
             batch_size=2,

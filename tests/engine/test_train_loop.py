@@ -45,6 +45,16 @@ def test_resumed_run_is_the_uninterrupted_one(toy_root, tmp_path):
     assert [g['lr'] for g in first['param_groups']] == [g['lr'] for g in second['param_groups']]
 
 
+def test_resumed_run_keeps_a_seed_that_was_drawn(toy_root, tmp_path):
+    """As above, without a seed in the config: the order and the augmentations follow the first run's."""
+    options = dict(randomness=dict(seed=None), val_cfg=None, val_dataloader=None, val_evaluator=None)
+    whole = train(tiny_config(toy_root, tmp_path, **options))
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
+    resumed = train(tiny_config(toy_root, tmp_path, resume=True, **options))
+    assert resumed.seed == whole.seed
+    assert_same(weights(whole), weights(resumed))
+
+
 def test_resumed_run_with_accumulation_and_workers(toy_root, tmp_path):
     """As above, with two batches a step and a persistent data worker."""
     options = dict(train_dataloader__num_workers=1, train_dataloader__persistent_workers=True)

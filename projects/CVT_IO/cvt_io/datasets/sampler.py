@@ -47,15 +47,22 @@ class CVTIOInfiniteSampler(InfiniteSampler):
     Args:
         dataset: to sample from.
         shuffle: whether each pass is in another random order.
-        seed: of the order and the augmentations, the same in all processes; by default mmengine draws one.
-
-    Attributes:
-        seen: samples of this process that an iterator leaves out, without reading them.
+        seed: of the order and the augmentations, the same in all processes. :class:`CVTIOTrainLoop` sets the run's.
     """
 
     def __init__(self, dataset: Dataset, shuffle: bool = True, seed: int | None = None) -> None:
         super().__init__(dataset, shuffle, seed)
         self.seen = 0
+
+    def start(self, seed: int, seen: int = 0) -> None:
+        """Sets where iterators begin.
+
+        Args:
+            seed: of the order and the augmentations.
+            seen: samples of this process that are left out without being read.
+        """
+        self.seed = seed
+        self.seen = seen
 
     def __iter__(self) -> Iterator[SeededIndex]:
         places = count(self.rank + self.seen * self.world_size, self.world_size)

@@ -135,6 +135,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
             raise DataError(
                 f'train_dataloader.sampler: expected a CVTIOInfiniteSampler, which can be resumed, got {found}'
             )
+        sampler.start(self.runner.seed)
         if not isinstance(dataset, (CVTIONuScenesDataset, CVTIOSeededDataset)):
             print_log(
                 f'train_dataloader.dataset: the augmentations of a {type(dataset).__name__} do not follow from the '
@@ -146,6 +147,6 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
     def _skip_seen_samples(self) -> None:
         """Winds the sampler forward; only indices are drawn, no sample is read."""
         seen = self._iter * self.accumulate * self.dataloader.batch_size
-        self.dataloader.sampler.seen = seen
+        self.dataloader.sampler.start(self.runner.seed, seen)  # the checkpoint's seed
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         print_log(f'Sample order continued after {seen} samples of this process.', logger='current')
