@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects.CVT_IO.cvt_io.apis.info_pickle import read_info_pickle
 from projects.CVT_IO.cvt_io.apis.mmdet3d_source import mmdet3d_source
 from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.info_pickle import read_info_pickle
 from tests.apis.toy_inputs import mmdet3d_info, mmdet3d_pickle
 
 

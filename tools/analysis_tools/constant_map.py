@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.evaluation.constant import best_constant_iou
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json
-from projects.CVT_IO.cvt_io.labels.codec import read_label
+from projects.CVT_IO.cvt_io.labels.codec import expand
 from projects.CVT_IO.cvt_io.labels.groups import build_label_groups
+from projects.CVT_IO.cvt_io.labels.nuscenes.label_maker import stored_label
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_dataset, load_config, require_data
 
@@ -47,7 +48,7 @@ def count(cfg: Config) -> dict[str, np.ndarray]:
     groups = build_label_groups(cfg.test_evaluator.label_groups)
     counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}
     for i in tqdm(range(len(dataset)), desc='labels', unit='frame'):
-        label = read_label(dataset.get_data_info(i)['label'], dataset.bev_grid)
+        label = expand(stored_label(dataset.get_data_info(i), dataset.bev_grid))
         classes, visibility = torch.from_numpy(label.classes), torch.from_numpy(label.visibility)
         for group in groups:
             keep = group.keep(visibility).numpy()

@@ -17,7 +17,7 @@ from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.evaluation.breakdown import Breakdown
 from projects.CVT_IO.cvt_io.labels.classes import VEHICLE
-from projects.CVT_IO.cvt_io.labels.codec import decode_stored
+from projects.CVT_IO.cvt_io.labels.nuscenes.label_maker import stored_label
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_nuscenes_dataset, load_config
 from projects.CVT_IO.cvt_io.runtime.machine import require_device
@@ -57,8 +57,7 @@ def main() -> None:
     breakdowns = [Breakdown(dataset.bev_grid, group, args.score_thr) for group in model.head.groups]
     indices = dataset.spread(args.num)
     for info, sample in tqdm(predict_frames(model, dataset, indices), total=len(indices), unit='frame'):
-        path = Path(info['label'])
-        statistics.add(decode_stored(path.read_bytes(), dataset.bev_grid, path))
+        statistics.add(stored_label(info, dataset.bev_grid))
         for breakdown, score in zip(breakdowns, sample.pred_bev.scores.cpu(), strict=True):
             breakdown.add(score, sample.gt_bev.classes.cpu(), sample.gt_bev.visibility.cpu())
     report = dict(

@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 def read_annotations(dataset: CVTIONuScenesDataset, path: Path | None) -> dict[str, tuple[Annotation, ...]]:
     """Annotations of each sample token, from the tables that the infos were made of."""
-    version, split = (str(dataset.metainfo.get(key)) for key in ('version', 'split'))
+    version, split = (str(dataset.source.get(key)) for key in ('version', 'split'))
     root = Path(dataset.image_root)
     print(f'reading the tables of {root / version}', file=sys.stderr)
     try:

@@ -1,5 +1,6 @@
 # nuScenes key frames with labels on 100 m × 100 m at 0.5 m.
 data_root = 'data/nuscenes'
+image_root = None  # of the images, if they do not lie below data_root
 bev_grid = dict(size=(200, 200), metres=(100.0, 100.0))
 image_size = (224, 480)  # height and width; 1600 × 900 is resized to 480 × 270, then the top 46 rows are cut off
 
@@ -9,7 +10,9 @@ pipeline = [
     dict(type='CVTIOLoadBEVLabel'),
     dict(type='CVTIOPackInputs'),
 ]
-dataset = dict(type='CVTIONuScenesDataset', data_root=data_root, bev_grid=bev_grid, pipeline=pipeline)
+dataset = dict(
+    type='CVTIONuScenesDataset', data_root=data_root, image_root=image_root, bev_grid=bev_grid, pipeline=pipeline
+)
 train_dataloader = dict(
     batch_size=10,
     num_workers=8,

@@ -16,6 +16,7 @@ from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.visualization import Visualizer
 
+from ..datasets.wrappers import first_part
 from ..errors import DataError
 from ..fileio.checkpoint import load_weights
 from ..geometry import BEVGrid
@@ -69,7 +70,7 @@ class CVTIOInferencer(BaseInferencer):
     ) -> None:
         cfg, path = find_model(model, weights, cfg_options)
         try:
-            self.grid = BEVGrid.from_dict(cfg.test_dataloader.dataset.bev_grid)
+            self.grid = BEVGrid.from_dict(first_part(cfg.test_dataloader.dataset).bev_grid)
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f'{cfg.filename or "config"}: test_dataloader.dataset.bev_grid: {error}') from error
         self.skipped: list[str] = []  # error messages of the frames skipped in the last call

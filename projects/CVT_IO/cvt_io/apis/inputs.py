@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..datasets.wrappers import first_part
 from ..errors import DataError
 from ..fileio.records import read_json
 from ..geometry import BEVGrid
@@ -34,14 +35,15 @@ def open_source(
     Raises:
         DataError: the input is broken or of another kind.
     """
-    dataset = cfg.test_dataloader.dataset
+    dataset = first_part(cfg.test_dataloader.dataset)
     grid, cameras = BEVGrid.from_dict(dataset.bev_grid), dataset.get('cameras')
     path = Path(given)
     if str(given) in SPLITS and not path.exists():
         if not cfg.get(f'{given}_dataloader'):
             raise ConfigError(f'{cfg.filename or "config"}: expected a {given}_dataloader for the input {given!r}')
-        dataset = cfg[f'{given}_dataloader'].dataset
-        path, root = Path(dataset.data_root, dataset.ann_file), root or Path(dataset.data_root)
+        dataset = first_part(cfg[f'{given}_dataloader'].dataset)
+        path = Path(dataset.data_root, dataset.ann_file)
+        root = root or Path(dataset.get('image_root') or dataset.data_root)
     if path.suffix == '.pkl':
         return mmdet3d_source(path, root, cameras, frames, scene)
     if path.suffix != '.json':

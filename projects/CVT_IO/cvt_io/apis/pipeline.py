@@ -6,6 +6,7 @@ from mmdet3d.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
+from ..datasets.wrappers import first_part
 from ..runtime.batches import image_size
 
 #: Keys of a :class:`Source` frame that are kept with the prediction.
@@ -24,7 +25,7 @@ def build_pipeline(cfg: Config, any_rig: bool) -> Compose:
     """
     size = image_size(cfg)
     steps = []
-    for step in cfg.test_dataloader.dataset.pipeline:
+    for step in first_part(cfg.test_dataloader.dataset).pipeline:
         if step['type'] == 'CVTIOLoadBEVLabel':
             continue
         if step['type'] == 'CVTIOPackInputs':

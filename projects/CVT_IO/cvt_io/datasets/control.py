@@ -6,6 +6,8 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
+from .wrappers import first_part
+
 CONTROLS = ('other-frame', 'blank')
 
 
@@ -24,10 +26,10 @@ class CVTIOControlDataset(Dataset):
     def __init__(self, dataset: BaseDataset | dict, images: str) -> None:
         if images not in CONTROLS:
             raise ValueError(f'images: expected one of {CONTROLS}, got {images!r}')
-        self.dataset = dataset if isinstance(dataset, BaseDataset) else DATASETS.build(dataset)
+        self.dataset = dataset if not isinstance(dataset, dict) else DATASETS.build(dataset)
         self.images = images
         self.metainfo = self.dataset.metainfo
-        self.bev_grid = self.dataset.bev_grid
+        self.bev_grid = first_part(self.dataset).bev_grid
 
     def full_init(self) -> None:
         """Loads the infos of the original data set."""

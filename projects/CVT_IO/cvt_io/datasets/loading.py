@@ -8,7 +8,8 @@ from mmdet3d.registry import TRANSFORMS
 
 from ..fileio.checks import camera_matrix, pose
 from ..geometry import is_pinhole, is_rigid
-from ..labels.codec import read_label
+from ..labels.codec import expand
+from ..labels.nuscenes.label_maker import stored_label
 from .decoding import REDUCTIONS, DecodedOnDemand, EncodedImage
 
 
@@ -65,7 +66,8 @@ class CVTIOLoadImages(BaseTransform):
 class CVTIOLoadBEVLabel(BaseTransform):
     """Loads the BEV label of a frame.
 
-    Required: ``label``, a path, and ``bev_grid``, the expected grid. Added: ``gt_bev``, a ``BEVLabel``.
+    Required: ``label``, a path, or ``annotations`` and ``world_from_ego`` to draw a label of; and ``bev_grid``, the
+    expected grid. Added: ``gt_bev``, a ``BEVLabel``.
 
     Raises:
         DataError: the label is missing, broken or of another grid.
@@ -73,5 +75,5 @@ class CVTIOLoadBEVLabel(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds the label."""
-        results['gt_bev'] = read_label(results['label'], results['bev_grid'])
+        results['gt_bev'] = expand(stored_label(results, results['bev_grid']))
         return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
@@ -12,23 +13,29 @@ import numpy as np
 from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.logging import print_log
 
 from ..errors import DataError
 from ..geometry import BEVGrid
-from ..labels.classes import CLASSES
+from ..labels.classes import CLASSES, MAP_CLASSES
 from ..labels.infos import (
     are_calibrated,
     check_frame,
     choose_images,
     parse_image,
     read_infos,
+    read_metainfo,
 )
 from ..labels.layout import (
     EXTRA_TAG,
+    NO_VALIDATION,
     check_label_grid,
     grid_arguments,
     labels_root,
 )
+from ..labels.mmdet3d import LIMITS as LIMITS_OF_MMDET3D
+from ..labels.mmdet3d import MMDet3DInfos
+from ..labels.nuscenes.label_maker import stored_label
 from .broken_frames import BrokenFrames
 from .image_cache import CachedImages
 from .sampler import seed_augmentation
@@ -39,7 +46,8 @@ class CVTIONuScenesDataset(BaseDataset):
     """One item a key frame: all cameras of the rig and a BEV label.
 
     Args:
-        ann_file: infos, relative to ``data_root``; the labels lie beside them.
+        ann_file: infos, relative to ``data_root``; the labels lie beside them. Or mmdet3d's ``nuscenes_infos_*.pkl``,
+            of version 1 or 2, whose boxes are drawn when a label is needed; images lie in ``samples/``.
         data_root: folder of the infos, and of the images unless ``image_root`` says otherwise.
         bev_grid: grid of the labels, ``dict(size=(h, w), metres=(h_m, w_m))``.
         image_root: folder of the images, for example of a data set that is not writable.
@@ -59,6 +67,8 @@ class CVTIONuScenesDataset(BaseDataset):
     Attributes:
         broken: the frames found to be, with ``skip_broken``.
         dropped: how many of these are not in the data set any more.
+        source: metainfo of the infos, once they are read: what they were made of. The data set's own ``metainfo`` has
+            only what data sets that are used together must share.
 
     Raises:
         DataError: the infos are missing, of another version or broken, have no frames, or there are no labels of this
@@ -102,17 +112,14 @@ class CVTIONuScenesDataset(BaseDataset):
         """Reads the infos; see :class:`DataError` for what may be wrong with them."""
         path = Path(self.ann_file)
         self.check_prepared(path, self.data_root, self.bev_grid)
-        self._label_dir = None
-        if self.with_labels:
-            self._label_dir = check_label_grid(labels_root(path.parent, self.extra_tag), self.bev_grid)
-        metainfo, frames = read_infos(path)
-        self._metainfo = metainfo | self.metainfo
+        frames, parse = self._open_mmdet3d(path) if path.suffix == '.pkl' else self._open_infos(path)
+        self._metainfo |= dict(cameras=[*(self.cameras or self._known_cameras)])
         self.broken = BrokenFrames(self.ann_file, len(frames), self.max_broken)
         self.dropped = 0
         data_list = []
-        for index, (frame, calibrated) in enumerate(zip(frames, are_calibrated(frames), strict=True)):
+        for index, frame in enumerate(frames):
             try:
-                info = self.parse_data_info(dict(frame, calibrated=calibrated))
+                info = parse(frame)
             except DataError as error:
                 if not self.skip_broken:
                     raise
@@ -125,17 +132,61 @@ class CVTIONuScenesDataset(BaseDataset):
             self.pipeline = Compose([cached, *cached.rest])
         return data_list
 
+    def _open_infos(self, path: Path) -> tuple[Sequence[dict], Callable[[dict], dict]]:
+        """Frames of an info file, and the function that parses one."""
+        self._label_dir = None
+        if self.with_labels:
+            self._label_dir = check_label_grid(labels_root(path.parent, self.extra_tag), self.bev_grid)
+        self.source, frames = read_infos(path)
+        self._known_cameras = self.source['cameras']
+        calibrated = are_calibrated(frames)
+        return [dict(frame, calibrated=c) for frame, c in zip(frames, calibrated, strict=True)], self.parse_data_info
+
+    def _open_mmdet3d(self, path: Path) -> tuple[Sequence[dict], Callable[[dict], dict]]:
+        """As :func:`_open_infos` of mmdet3d's infos, whose labels are drawn from the boxes when they are needed."""
+        infos = MMDet3DInfos.read(path)
+        root = Path(self.image_root)
+        self.source = dict(dataset='nuscenes', missing_classes=[*MAP_CLASSES])
+        self._known_cameras = infos.cameras()
+        if self.with_labels:
+            print_log(f'{path}: {LIMITS_OF_MMDET3D}', logger='current', level=logging.WARNING)
+
+        def parse(item: dict) -> dict:
+            info = infos.frame(item, root, self.cameras or self._known_cameras)
+            del info['notes']
+            return info | dict(label=None) | (dict(annotations=infos.annotations(item)) if self.with_labels else {})
+
+        return infos.items, parse
+
+    def missing_classes(self) -> list[str]:
+        """Classes that the labels cannot have, as there is no map for example; does not read the frames."""
+        path = Path(self.ann_file)
+        return [*MAP_CLASSES] if path.suffix == '.pkl' else read_metainfo(path).get('missing_classes', [])
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Classes that a frame's label has, for mmengine's ``ClassBalancedDataset``."""
+        bits = np.bitwise_or.reduce(stored_label(self.get_data_info(idx), self.bev_grid).class_bits, axis=None)
+        return [index for index in range(len(CLASSES)) if bits >> index & 1]
+
     @staticmethod
     def check_prepared(infos: Path, data_root: str, grid: BEVGrid) -> None:
         """Raises a ``DataError`` that names the commands which prepare the data, unless the infos are there."""
-        if not infos.is_file():
-            arguments = '' if grid == BEVGrid() else ' ' + grid_arguments(grid)
+        if infos.is_file():
+            return
+        split = infos.stem.rpartition('_')[2]
+        others = sorted(path.name for path in infos.parent.glob(f'{infos.stem.removesuffix(split)}*.json'))
+        if others and split == 'val':
             raise DataError(
-                f'{infos}: no prepared data. Prepare it with one of\n'
-                f'  python tools/create_data.py nuscenes --root-path {data_root} --version v1.0-trainval{arguments}\n'
-                f'  python tools/create_data.py toy --out-dir data/nuscenes-toy{arguments}\n'
-                'The second makes a small procedural world; add --cfg-options data_root=data/nuscenes-toy to use it.'
+                f'{infos}: no such infos, found {", ".join(others)}: no frames of this split were converted; '
+                f'to train without validation: --cfg-options {NO_VALIDATION}'
             )
+        arguments = '' if grid == BEVGrid() else ' ' + grid_arguments(grid)
+        raise DataError(
+            f'{infos}: no prepared data. Prepare it with one of\n'
+            f'  python tools/create_data.py nuscenes --root-path {data_root} --version v1.0-trainval{arguments}\n'
+            f'  python tools/create_data.py toy --out-dir data/nuscenes-toy{arguments}\n'
+            'The second makes a small procedural world; add --cfg-options data_root=data/nuscenes-toy to use it.'
+        )
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Absolute paths, and the chosen cameras in their order.
@@ -150,7 +201,7 @@ class CVTIONuScenesDataset(BaseDataset):
         calibrated = info.pop('calibrated', False)
         where = f'{self.ann_file}: sample {info.get("sample_token")}'
         check_frame(info, where, calibrated)
-        images = choose_images(info, self._metainfo['cameras'], self.cameras, where)
+        images = choose_images(info, self._known_cameras, self.cameras, where)
         info['images'] = [parse_image(image, Path(self.image_root), where, calibrated) for image in images]
         if self._label_dir is not None:
             if info['label'] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,9 +58,11 @@ class CVTIOIoUMetric(BaseMetric):
             DataError: the number of frames differs from ``size``; raised on all processes.
         """
         # Samplers repeat frames to give each process the same number, so duplicates are removed by token.
-        frames = {token: counts for part in all_gather_object(self.results) for token, counts in part}
+        results = [result for part in all_gather_object(self.results) for result in part]
         self.results.clear()
-        if len(frames) != size:
+        frames, seen = dict(results), Counter(token for token, _ in results)
+        times = size // max(len(frames), 1)  # 1 unless the split is in a RepeatDataset
+        if len(frames) * times != size or min(seen.values()) < times:
             raise DataError(
                 f'{type(self).__name__}: expected {size} frames of different sample_token, got {len(frames)}'
             )

@@ -91,16 +91,21 @@ def decode_label(data: bytes, grid: BEVGrid | None = None, where: str | Path = '
 
 
 def read_label(path: str | Path, grid: BEVGrid | None = None) -> BEVLabel:
-    """Reads and decodes a label file, see :func:`decode_label`.
+    """:func:`decode_label` of a file.
 
     Raises:
-        DataError: the file cannot be read or decoded.
+        DataError: as there, or the file cannot be read.
     """
+    return expand(read_stored(path, grid))
+
+
+def read_stored(path: str | Path, grid: BEVGrid | None = None) -> StoredLabel:
+    """:func:`read_label`, not expanded."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f'{path}: cannot read label file: {error.strerror}') from error
-    return decode_label(data, grid, path)
+    return decode_stored(data, grid, path)
 
 
 def expand(label: StoredLabel) -> BEVLabel:

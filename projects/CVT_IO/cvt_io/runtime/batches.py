@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..datasets.wrappers import first_part
 from ..labels.classes import CLASSES
 from .config import ConfigError, build_dataset
 
@@ -25,7 +26,7 @@ def image_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ConfigError: the pipeline has no ``CVTIOResizeCrop``.
     """
-    for step in cfg.test_dataloader.dataset.pipeline:
+    for step in first_part(cfg.test_dataloader.dataset).pipeline:
         if step.get('type') == 'CVTIOResizeCrop':
             height, width = step['size']
             return height, width
@@ -51,7 +52,7 @@ def random_batch(
         intrinsics=intrinsics.expand(batch_size, cameras, 3, 3),
         cam_from_ego=_circle(cameras).expand(batch_size, cameras, 4, 4),
     )
-    cells = tuple(cfg.test_dataloader.dataset.bev_grid['size'])
+    cells = tuple(first_part(cfg.test_dataloader.dataset).bev_grid['size'])
     return dict(inputs=inputs, data_samples=[_random_sample(cells, generator) for _ in range(batch_size)])
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from mmdet3d.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.registry import DefaultScope
 
 from ..datasets import CVTIONuScenesDataset
-from ..errors import ConfigError
+from ..datasets.wrappers import parts_of
+from ..errors import ConfigError, DataError
 from ..models import CVTIOSegmentor
 from .model_checks import check_channels
 from .resolve import resolve_config, spread_settings
@@ -101,8 +103,7 @@ def build_dataset(cfg: Config, loader: str) -> BaseDataset:
     """
     if not cfg.get(loader):
         raise ConfigError(f'{cfg.filename}: no {loader}')
-    with _config_errors(f'{cfg.filename}: {loader}.dataset'):
-        return DATASETS.build(dict(cfg[loader].dataset, lazy_init=True))
+    return _build_lazily(cfg[loader].dataset, f'{cfg.filename}: {loader}.dataset')
 
 
 def build_nuscenes_dataset(cfg: Config, loader: str) -> CVTIONuScenesDataset:
@@ -118,12 +119,35 @@ def build_nuscenes_dataset(cfg: Config, loader: str) -> CVTIONuScenesDataset:
 
 
 def require_data(cfg: Config, *loaders: str) -> None:
-    """Raises a ``DataError`` if the infos of a data loader are missing, before anything slow is built."""
+    """Checks the infos of data loaders before anything slow is built.
+
+    Raises:
+        DataError: they are missing, or their labels lack a class of the model's label groups.
+    """
     for loader in filter(cfg.get, loaders):
-        dataset = build_dataset(cfg, loader)
-        check = getattr(dataset, 'check_prepared', None)
-        if check is not None:
-            check(Path(dataset.ann_file), dataset.data_root, dataset.bev_grid)
+        for part in parts_of(cfg[loader].dataset):
+            dataset = _build_lazily(part, f'{cfg.filename}: {loader}.dataset')
+            if isinstance(dataset, CVTIONuScenesDataset):
+                dataset.check_prepared(Path(dataset.ann_file), dataset.data_root, dataset.bev_grid)
+                _check_classes(cfg, dataset)
+
+
+def _build_lazily(config: Mapping, where: str) -> BaseDataset:
+    # mmengine's wrappers look for what they wrap in the default scope.
+    with _config_errors(where), DefaultScope.overwrite_default_scope('mmdet3d'):
+        return DATASETS.build(dict(config, lazy_init=True))
+
+
+def _check_classes(cfg: Config, dataset: CVTIONuScenesDataset) -> None:
+    """Raises a ``DataError`` if a label group has a class that the labels cannot have."""
+    missing = set(dataset.missing_classes()) if dataset.with_labels else set()
+    for name, group in (cfg.model.get('head', {}).get('label_groups') or {}).items():
+        found = [class_name for class_name in group['classes'] if class_name in missing]
+        if found:
+            raise DataError(
+                f'{dataset.ann_file}: label group {name}: expected labels with {", ".join(found)}, which these data do '
+                'not have (no map or not all of its layers, boxes or masks alone); choose another label group'
+            )
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class SharedSetting:
 LABEL_GROUPS = SharedSetting('label_groups', ('model', *EVALUATORS), normal=_groups, agreement=_names_and_classes)
 SETTINGS = (
     SharedSetting('data_root', LOADERS),
+    SharedSetting('image_root', LOADERS),
     SharedSetting('pipeline', LOADERS, local=True),
     SharedSetting('image_size', ('pipeline', *LOADERS), name='size', holder='CVTIOResizeCrop'),
     SharedSetting('bev_grid', ('model', *LOADERS), normal=_grid, agreement=_grid),

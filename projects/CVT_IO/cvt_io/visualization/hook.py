@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..datasets import CVTIONuScenesDataset
+from ..datasets.wrappers import first_part
 from ..models import unwrap_model
 from .panels import model_views, sample_panel, short_token
 from .scene import channel_of, frame_name, write_picture
@@ -92,6 +93,7 @@ class CVTIOVisualizationHook(Hook):
         self, runner: Runner, dataset: CVTIONuScenesDataset, imgs: Tensor, sample: Det3DDataSample
     ) -> np.ndarray:
         model = unwrap_model(runner.model)
+        dataset = first_part(dataset)
         names = getattr(dataset, 'cameras', None) or dataset.metainfo.get('cameras', ())
         channel = channel_of(model.head.groups, self.group)
         views = model_views(imgs, sample, names)

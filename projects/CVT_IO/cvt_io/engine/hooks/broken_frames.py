@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ...datasets.broken_frames import BrokenFrames
 from ...datasets.nuscenes_dataset import CVTIONuScenesDataset
+from ...datasets.wrappers import parts_of
 
 
 @HOOKS.register_module()
@@ -40,23 +40,27 @@ class CVTIOBrokenFramesHook(Hook):
         """Counts and reports."""
         count = self._count(runner)
         if count:
+            frames = sum(_frames(part) for part in _parts(runner))
             print_log(
-                f'{count} of {_frames(runner.train_dataloader.dataset)} training frames were broken and skipped.',
+                f'{count} of {frames} training frames were broken and skipped.',
                 logger='current',
                 level=logging.WARNING,
             )
 
     @staticmethod
     def _count(runner: Runner) -> int:
-        dataset = runner.train_dataloader.dataset
-        broken: BrokenFrames | None = getattr(dataset, 'broken', None)
-        if broken is None or not dataset.skip_broken:
-            return 0
-        known = broken.flags.clone()
-        all_reduce(known, op='max')
-        broken.flags[known.bool()] = 1  # data workers may have set others meanwhile
-        broken.check(_frames(dataset))
-        return len(broken)
+        parts = _parts(runner)
+        for part in parts:
+            known = part.broken.flags.clone()
+            all_reduce(known, op='max')
+            part.broken.flags[known.bool()] = 1  # data workers may have set others meanwhile
+            part.broken.check(_frames(part))
+        return sum(len(part.broken) for part in parts)
+
+
+def _parts(runner: Runner) -> list[CVTIONuScenesDataset]:
+    """The training data sets that skip broken frames."""
+    return [part for part in parts_of(runner.train_dataloader.dataset) if getattr(part, 'skip_broken', False)]
 
 
 def _frames(dataset: CVTIONuScenesDataset) -> int:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ...errors import DataError
 from ...fileio.atomic import remove_temporaries, write_atomic
 from ...geometry import BEVGrid
-from ..classes import CLASSES, LINE_LAYERS, POLYGON_LAYERS
+from ..classes import CLASSES, MAP_CLASSES
 from ..description import DatasetDescription
 from ..frame import Frame
 from ..infos import read_metainfo, write_infos
@@ -171,8 +171,8 @@ def _read_maps(
     absent = [str(path) for path in paths.values() if not path.is_file()]
     if len(absent) == len(paths):
         note = 'no map expansion' if description.map else 'no map (map: false)'
-        notes.append(f'{note}: labels hold the boxes alone, and no model can learn {", ".join(CLASSES[:4])} from them')
-        return {}, [*POLYGON_LAYERS, *LINE_LAYERS]
+        notes.append(f'{note}: labels hold the boxes alone, and no model can learn {", ".join(MAP_CLASSES)} from them')
+        return {}, [*MAP_CLASSES]
     if absent:
         raise DataError(f'map expansion: missing {", ".join(absent)}; map: false in a file for --dataset does without')
     maps = {location: MapLayers.from_file(path) for location, path in paths.items()}

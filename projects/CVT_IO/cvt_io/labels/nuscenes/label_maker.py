@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import DataError
 from ...fileio.atomic import write_atomic
 from ...geometry import BEVGrid
@@ -16,6 +18,7 @@ from ..codec import (
     StoredLabel,
     decode_stored,
     encode_label,
+    read_stored,
 )
 from ..frame import Frame
 from .boxes import draw_boxes
@@ -90,3 +93,14 @@ class LabelMaker:
         data = encode_label(self.make(frame))
         write_atomic(path, data)
         return len(data), False
+
+
+def stored_label(info: Mapping, grid: BEVGrid) -> StoredLabel:
+    """Label of a frame of a data set: of its file, or drawn from the boxes of infos that have no label files.
+
+    Raises:
+        DataError: the file is missing, broken or of another grid.
+    """
+    if 'annotations' in info:
+        return StoredLabel(*draw_boxes(info['annotations'], np.array(info['world_from_ego']), grid), grid)
+    return read_stored(info['label'], grid)

@@ -16,7 +16,7 @@ import shapely
 from ...errors import DataError
 from ...fileio.records import Record, as_records, read_json
 from ...geometry import BEVGrid
-from ..classes import CLASSES, LINE_LAYERS, POLYGON_LAYERS
+from ..classes import CLASSES, LINE_LAYERS, MAP_CLASSES, POLYGON_LAYERS
 from .raster import cells_of, covered_area, pixels_from_world
 
 #: Records count if they reach into the square of ± this many metres around the ego vehicle.
@@ -103,9 +103,9 @@ class MapLayers:
             DataError: the file is missing or unreadable, has none of the layers, or a key or token in it is missing.
         """
         content = read_json(path)
-        layers = [layer for layer in (*POLYGON_LAYERS, *LINE_LAYERS) if isinstance(content, dict) and layer in content]
+        layers = [layer for layer in MAP_CLASSES if isinstance(content, dict) and layer in content]
         if not layers:
-            raise DataError(f'{path}: expected a map expansion with the layers {", ".join(CLASSES[:4])}, found none')
+            raise DataError(f'{path}: expected a map expansion with the layers {", ".join(MAP_CLASSES)}, found none')
         reader = _MapReader(path, content)
         polygons = {layer: Polygons.of(reader.polygons(layer)) for layer in POLYGON_LAYERS if layer in layers}
         lines = {layer: Lines.of(reader.lines(layer)) for layer in LINE_LAYERS if layer in layers}
@@ -114,7 +114,7 @@ class MapLayers:
     @property
     def missing(self) -> list[str]:
         """Layers that the map does not have."""
-        return [layer for layer in (*POLYGON_LAYERS, *LINE_LAYERS) if layer not in self.polygons | self.lines]
+        return [layer for layer in MAP_CLASSES if layer not in self.polygons | self.lines]
 
     def draw(self, world_from_ego: np.ndarray, grid: BEVGrid) -> np.ndarray:
         """Class bits (h, w) uint16 of classes 0–3 around a flat ego pose (4, 4).

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import DataError
-from ..fileio.restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
+from .restricted_pickle import PLAIN_CONTAINERS, RestrictedUnpickler, short
 
 _CODE = re.compile(r'[<>=|]?[a-zA-Z]\d{0,9}', re.ASCII)
-_KINDS = 'biuf'
+_KINDS = 'biufU'
 _DIMENSIONS, _LONGEST = 32, 2**40  # numpy's limit, and more than any file holds
 
 
@@ -26,7 +26,7 @@ class _DType:
             raise TypeError(f'expected numbers, found an array of {short(code)}')
         self.dtype = np.dtype(code)
         if self.dtype.kind not in _KINDS:
-            raise TypeError(f'expected numbers, found an array of {self.dtype}')
+            raise TypeError(f'expected numbers or texts, found an array of {self.dtype}')
 
     def set_state(self, state: tuple) -> None:
         self.dtype = self.dtype.newbyteorder('>' if state[1] == '>' else '<')
@@ -60,7 +60,10 @@ def _from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Any
         raise ValueError(f'an array of shape {short(shape)}')
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f'an array of shape {short(shape)} with {len(data)} bytes')
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+    array = np.frombuffer(data, dtype).reshape(shape, order=order)
+    if dtype.kind == 'U':
+        array.tolist()  # raises where a character is not one
+    return array
 
 
 def _scalar(dtype: _DType, data: bytes) -> float:
