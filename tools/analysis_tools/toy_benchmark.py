@@ -3,11 +3,7 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
-
-# The configs import `projects`, which lies two folders up; first on the path, so that no other one shadows it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from projects.CVT_IO.benchmarks.toy_runs import (
     TOOLS,
@@ -35,7 +31,7 @@ TRAIN_INFOS = {'test_dataloader.dataset.ann_file': 'cvt_io_infos_train.json'}
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line of this script."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description='The benchmark toy-1: generate its two worlds, train each model with the same frames in the same '
         'order, test it on unseen scenes, on another world and with images of other frames, and write a table. Safe to '
