@@ -71,7 +71,7 @@ def test_another_models_checkpoint_names_what_differs(tmp_path):
         ({'state_dict': torch.ones(0)}, 'expected a state dict of tensors, found Tensor'),
         ({}, 'expected a state dict of tensors, found an empty one'),
         ({'state_dict': None}, 'expected a state dict of tensors, found NoneType'),
-        ({'a': torch.zeros(1), 'b': 1, 3: 2}, 'expected a state dict of tensors, found other values: b, 3'),
+        ({'a': torch.zeros(1), 'b': 1, 3: 2}, "expected a state dict of tensors, found other values: 'b', 3"),
         ({'state_dict': {}, 'x': pathlib.PurePosixPath('x')}, r'found a Python object \(pathlib.* not loaded'),
     ],
 )

@@ -133,6 +133,7 @@ def test_legacy_by_hand(tmp_path):
         (legacy(STORAGE.replace(b'K\2', b'J\0\0\0\x40') + b'Q.', KEYS), 'storages larger than the file'),
         (legacy(STORAGE.replace(b'K\2', b'J\xff\xff\xff\xff') + b'Q.', KEYS), 'a storage without a name and a length'),
         (legacy(STORAGE.replace(b'Nt', b'K\1t') + b'Q.', KEYS), 'unknown persistent id'),
+        (legacy(b'\x80\x02(' + STORAGE[2:] + b'QNNNNtQ.', KEYS), 'unknown persistent id Tensor'),
         (pickle.dumps({'w': 1}), 'not a file of torch.save'),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import DataError
+from .restricted_pickle import short
 from .torch_file import read_torch_file
 
 #: BatchNorm counts batches for a mode that is not used here; files of other origin may lack the counters.
@@ -43,7 +44,7 @@ def read_checkpoint(path: str | Path, strict: bool = True) -> dict[str, Any]:
     if not isinstance(state, Mapping) or not state:
         found = 'an empty one' if isinstance(state, Mapping) else type(state).__name__
         raise CheckpointError(f'{path}: expected a state dict of tensors, found {found}')
-    others = [str(key) for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    others = [short(key) for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if others:
         raise CheckpointError(f'{path}: expected a state dict of tensors, found other values: {_first(others)}')
     content = {'meta': {}} | content

@@ -214,6 +214,12 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
     }
 
 
+class _ShortRepr(reprlib.Repr):
+    def repr_instance(self, x: Any, level: int) -> str:
+        """Of other objects, tensors among them, only the type: their own representation may take long."""
+        return super().repr_instance(x, level) if type(x).__module__ == 'builtins' else type(x).__name__
+
+
 def short(value: object) -> str:
     """An untrusted value for an error message: printed in full, a nested one could be exponentially long."""
-    return reprlib.repr(value)
+    return _ShortRepr().repr(value)
