@@ -7,12 +7,7 @@ from pathlib import Path
 from mmengine.device import get_device
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.analysis.eval_report import (
-    DatasetStatistics,
-    markdown,
-    scores_as_data,
-    write_report,
-)
+from projects.CVT_IO.cvt_io.analysis.eval_report import DatasetStatistics, markdown, scores_as_data, write_report
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.evaluation.breakdown import Breakdown

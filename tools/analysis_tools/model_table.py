@@ -12,13 +12,7 @@ from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity
 from projects.CVT_IO.cvt_io.analysis.latency import time_in_turn
 from projects.CVT_IO.cvt_io.analysis.notes import notes_table
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step
-from projects.CVT_IO.cvt_io.analysis.table import (
-    Row,
-    as_data,
-    base_of,
-    markdown,
-    read_result,
-)
+from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, base_of, markdown, read_result
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json, write_result
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.batches import image_size, random_batch

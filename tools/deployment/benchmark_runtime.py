@@ -17,12 +17,7 @@ from projects.CVT_IO.cvt_io.deploy.extras import DeployError
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
-from projects.CVT_IO.cvt_io.deploy.runtimes import (
-    RUNTIMES,
-    describe_runtime,
-    open_runtime,
-    why_not,
-)
+from projects.CVT_IO.cvt_io.deploy.runtimes import RUNTIMES, describe_runtime, open_runtime, why_not
 from projects.CVT_IO.cvt_io.deploy.verify import graph_inputs
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json
 from projects.CVT_IO.cvt_io.runtime import command_line as cli

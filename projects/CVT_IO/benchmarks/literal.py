@@ -143,11 +143,7 @@ def _cross_view(view: Any, query: Tensor, x: Tensor, features: Tensor, *calibrat
 
 
 def _cvt_neck(
-    neck: Any,
-    features: list[Tensor],
-    pixels_to_cam: Tensor,
-    ego_from_cam: Tensor,
-    image_size: Sequence[int],
+    neck: Any, features: list[Tensor], pixels_to_cam: Tensor, ego_from_cam: Tensor, image_size: Sequence[int]
 ) -> Tensor:
     x = neck.prior.features.repeat(len(features[0]), 1, 1, 1)
     for position, view, feature in zip(neck.positions, neck.cross_views, features, strict=True):
@@ -157,11 +153,7 @@ def _cvt_neck(
 
 
 def _latent_neck(
-    neck: Any,
-    features: list[Tensor],
-    pixels_to_cam: Tensor,
-    ego_from_cam: Tensor,
-    image_size: Sequence[int],
+    neck: Any, features: list[Tensor], pixels_to_cam: Tensor, ego_from_cam: Tensor, image_size: Sequence[int]
 ) -> Tensor:
     b, n = features[0].shape[:2]
     items, cameras = (b * n, 1) if neck.latents_per_camera else (b, n)

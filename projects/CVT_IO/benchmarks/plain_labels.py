@@ -18,18 +18,8 @@ from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from ..cvt_io.geometry import BEVGrid
-from ..cvt_io.labels.classes import (
-    CLASSES,
-    FIRST_BOX_CLASS,
-    LINE_LAYERS,
-    POLYGON_LAYERS,
-)
-from ..cvt_io.labels.codec import (
-    NO_VEHICLE,
-    BEVLabel,
-    encode_label,
-    expand,
-)
+from ..cvt_io.labels.classes import CLASSES, FIRST_BOX_CLASS, LINE_LAYERS, POLYGON_LAYERS
+from ..cvt_io.labels.codec import NO_VEHICLE, BEVLabel, encode_label, expand
 from ..cvt_io.labels.description import DatasetDescription
 from ..cvt_io.labels.frame import Frame
 from ..cvt_io.labels.nuscenes.label_maker import LabelMaker

@@ -23,13 +23,7 @@ from ..cvt_io.analysis.steps import inference_step, prepare_model, training_step
 from ..cvt_io.deploy.graph import INPUTS, GraphOptions
 from ..cvt_io.deploy.info import GraphInfo
 from ..cvt_io.deploy.onnx_export import export_onnx
-from ..cvt_io.deploy.runtimes import (
-    ONNXRUNTIME,
-    OPENVINO_BF16,
-    Run,
-    open_runtime,
-    why_not,
-)
+from ..cvt_io.deploy.runtimes import ONNXRUNTIME, OPENVINO_BF16, Run, open_runtime, why_not
 from ..cvt_io.deploy.verify import evaluate, graph_inputs, largest_error
 from ..cvt_io.geometry import BEVGrid
 from ..cvt_io.models import CVTIOSegmentor

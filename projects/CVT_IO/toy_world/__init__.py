@@ -5,12 +5,7 @@ images (:mod:`renderer`) become the tables and files of a data root (:mod:`table
 """
 
 from .renderer import Rendered, SceneRenderer
-from .scene import (
-    Annotation,
-    Frame,
-    Scene,
-    build_scene,
-)
+from .scene import Annotation, Frame, Scene, build_scene
 from .world import generate_toy_world, scene_names
 
 __all__ = [

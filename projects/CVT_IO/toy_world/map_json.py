@@ -12,12 +12,7 @@ from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
 from . import markings
-from .roads import (
-    LANE_WIDTH,
-    Lane,
-    Road,
-    RoadNetwork,
-)
+from .roads import LANE_WIDTH, Lane, Road, RoadNetwork
 from .seeding import digest
 
 _LAYERS = (

@@ -7,13 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .paths import Path
-from .roads import (
-    CROSSING,
-    LANE_WIDTH,
-    PARKING_WIDTH,
-    STOP_LINE,
-    Road,
-)
+from .roads import CROSSING, LANE_WIDTH, PARKING_WIDTH, STOP_LINE, Road
 
 
 def road_dividers(road: Road) -> list[np.ndarray]:

@@ -7,12 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .actors import Actor, make_actor
-from .catalogue import (
-    KINDS,
-    PARKED_SHARES,
-    TRAFFIC_SHARES,
-    WALKER_SHARES,
-)
+from .catalogue import KINDS, PARKED_SHARES, TRAFFIC_SHARES, WALKER_SHARES
 from .paths import Path
 from .roads import Lane, Road, RoadNetwork
 

@@ -9,12 +9,7 @@ import cv2
 import numpy as np
 
 from .actors import Actor
-from .boxes import (
-    Buffers,
-    Solid,
-    draw,
-    in_view,
-)
+from .boxes import Buffers, Solid, draw, in_view
 from .ground import Ground, GroundView, paint_ground
 from .rig import LIDAR, camera_from_world
 from .scene import Annotation, Scene

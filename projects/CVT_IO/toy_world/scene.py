@@ -8,14 +8,7 @@ import numpy as np
 
 from .actors import Actor, overlaps
 from .population import EGO_SIZE, ego_route, populate
-from .rig import (
-    LIDAR,
-    Calibration,
-    EgoMotion,
-    Pose,
-    calibrate,
-    delays,
-)
+from .rig import LIDAR, Calibration, EgoMotion, Pose, calibrate, delays
 from .roads import LOCATIONS, RoadNetwork, build_network
 from .scenery import houses
 from .seeding import digest, generator

@@ -23,15 +23,7 @@ from .renderer import SceneRenderer
 from .rig import CAMERAS
 from .roads import build_network
 from .scene import Scene, build_scene, location_of
-from .tables import (
-    TABLES,
-    Records,
-    image_name,
-    log_tables,
-    map_mask_name,
-    scene_tables,
-    static_tables,
-)
+from .tables import TABLES, Records, image_name, log_tables, map_mask_name, scene_tables, static_tables
 
 # Written first: marks the folder as the output of this generator with these arguments.
 MARKER = 'toy_world.json'

@@ -9,13 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .curves import (
-    TOLERANCE,
-    WINDOW,
-    Collapse,
-    Comparison,
-    Verdict,
-)
+from .curves import TOLERANCE, WINDOW, Collapse, Comparison, Verdict
 
 SOURCE = 'logs of the original runs, public repository Doctor-James/cvt_io (2022, MIT): nuScenes v1.0, vehicles'
 #: Caveats about logged runs of the notes.

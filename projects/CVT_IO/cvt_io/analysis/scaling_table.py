@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .scaling import (
-    AXES,
-    FIGURES,
-    Cost,
-    Growth,
-)
+from .scaling import AXES, FIGURES, Cost, Growth
 
 _UNITS = {'time': ('{:.0f} ms', 1), 'memory': ('{:.0f} MiB', 1)}
 _GIGA = ('{:.3f} G', 1e9)

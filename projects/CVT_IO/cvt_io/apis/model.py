@@ -9,13 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from ..runtime.config import ConfigError, load_config, merge_options
-from ..zoo.catalogue import (
-    REPOSITORY,
-    WeightFile,
-    find,
-    published_weights,
-    read_catalogue,
-)
+from ..zoo.catalogue import REPOSITORY, WeightFile, find, published_weights, read_catalogue
 from ..zoo.download import download
 from ..zoo.verify import is_intact
 

@@ -8,12 +8,7 @@ from pathlib import Path
 from ..fileio.checks import image_path
 from ..geometry import BEVGrid
 from ..labels.codec import read_label
-from ..labels.infos import (
-    check_frame,
-    check_infos,
-    choose_images,
-    parse_image,
-)
+from ..labels.infos import check_frame, check_infos, choose_images, parse_image
 from ..labels.layout import labels_root
 from .source import Source, choose_frames
 

@@ -72,10 +72,7 @@ def _camera(camera: Any, where: str) -> dict[str, Any]:
         cam_from_ego = pose(camera['cam_from_ego'], f'{where}.cam_from_ego')
     else:
         cam_from_ego = invert_rigid(pose(camera['ego_from_cam'], f'{where}.ego_from_cam'))
-    return dict(
-        intrinsics=camera_matrix(camera.get('intrinsics'), f'{where}.intrinsics'),
-        cam_from_ego=cam_from_ego,
-    )
+    return dict(intrinsics=camera_matrix(camera.get('intrinsics'), f'{where}.intrinsics'), cam_from_ego=cam_from_ego)
 
 
 def _check_keys(record: Any, known: set[str], where: str) -> None:

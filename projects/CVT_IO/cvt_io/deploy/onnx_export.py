@@ -14,13 +14,7 @@ from mmengine.config import Config
 from ..fileio.checkpoint import load_weights
 from ..runtime.config import build_model
 from .extras import DeployError, require
-from .graph import (
-    INPUTS,
-    OUTPUT,
-    GraphOptions,
-    dynamic_shapes,
-    trace,
-)
+from .graph import INPUTS, OUTPUT, GraphOptions, dynamic_shapes, trace
 from .info import GraphInfo
 
 if TYPE_CHECKING:

@@ -92,11 +92,7 @@ def _openvino_core() -> Any:
 
 def _openvino(graph: bytes, threads: int, precision: str) -> Run:
     core = _openvino_core()
-    settings = {
-        'INFERENCE_PRECISION_HINT': precision,
-        'PERFORMANCE_HINT': 'LATENCY',
-        'INFERENCE_NUM_THREADS': threads,
-    }
+    settings = {'INFERENCE_PRECISION_HINT': precision, 'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_NUM_THREADS': threads}
     request = core.compile_model(core.read_model(graph), 'CPU', settings).create_infer_request()
     # The outputs are views of memory that the next call overwrites.
     return lambda inputs: request.infer(dict(inputs))[OUTPUT].copy()

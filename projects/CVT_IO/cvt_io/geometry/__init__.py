@@ -2,13 +2,7 @@
 
 from .bev_grid import BEVGrid
 from .pinhole import is_pinhole, project, resize_crop_intrinsics
-from .poses import (
-    flat_pose,
-    invert_rigid,
-    is_rigid,
-    pose_matrix,
-    yaw_of,
-)
+from .poses import flat_pose, invert_rigid, is_rigid, pose_matrix, yaw_of
 
 __all__ = [
     'BEVGrid',

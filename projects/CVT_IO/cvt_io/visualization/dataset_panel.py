@@ -11,12 +11,7 @@ from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from ..geometry import BEVGrid, invert_rigid, resize_crop_intrinsics
-from ..labels.classes import (
-    CLASSES,
-    FIRST_BOX_CLASS,
-    ROAD,
-    class_of,
-)
+from ..labels.classes import CLASSES, FIRST_BOX_CLASS, ROAD, class_of
 from ..labels.frame import Annotation
 from . import painter
 from .wireframe import draw_wires, wires
@@ -102,10 +97,7 @@ def bev_visibility(visibility: np.ndarray, road: np.ndarray) -> np.ndarray:
 
 
 def camera_picture(
-    img: np.ndarray,
-    intrinsics: np.ndarray,
-    cam_from_ego: np.ndarray,
-    boxes: Sequence[tuple[np.ndarray, Sequence[int]]],
+    img: np.ndarray, intrinsics: np.ndarray, cam_from_ego: np.ndarray, boxes: Sequence[tuple[np.ndarray, Sequence[int]]]
 ) -> np.ndarray:
     """Draws an image at width ``WIDTH`` with boxes, from far to near.
 

@@ -50,11 +50,7 @@ class StitchedMap:
         self.truth: np.ndarray | None = None
 
     def add(
-        self,
-        score: np.ndarray,
-        pose: np.ndarray,
-        ground: np.ndarray | None = None,
-        truth: np.ndarray | None = None,
+        self, score: np.ndarray, pose: np.ndarray, ground: np.ndarray | None = None, truth: np.ndarray | None = None
     ) -> None:
         """Adds a frame.
 

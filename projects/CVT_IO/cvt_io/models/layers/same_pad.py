@@ -22,13 +22,7 @@ class SamePadConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        **kwargs: Any,
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding=0, **kwargs)
         self.static_size: int | None = None

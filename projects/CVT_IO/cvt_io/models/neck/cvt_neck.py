@@ -9,12 +9,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from ...geometry import BEVGrid
-from ..layers import (
-    BEVPosition,
-    CrossView,
-    LearnedGrid,
-    Rig,
-)
+from ..layers import BEVPosition, CrossView, LearnedGrid, Rig
 from .coarse_grid import coarse_size
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ...geometry import BEVGrid
-from ..layers import (
-    BEVPosition,
-    CrossAttention,
-    LearnedGrid,
-    Rig,
-    per_image,
-)
+from ..layers import BEVPosition, CrossAttention, LearnedGrid, Rig, per_image
 
 
 class Decode(nn.Module):

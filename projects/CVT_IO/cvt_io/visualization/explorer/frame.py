@@ -26,13 +26,7 @@ NOTHING, ON_ROAD, LEFT_OUT, POSITIVE = range(4)
 
 
 def explorer_frame(
-    item: Mapping,
-    info: dict,
-    maps: AttentionMaps,
-    group: LabelGroup,
-    channel: int,
-    grid: BEVGrid,
-    budget: int = BUDGET,
+    item: Mapping, info: dict, maps: AttentionMaps, group: LabelGroup, channel: int, grid: BEVGrid, budget: int = BUDGET
 ) -> dict[str, Any]:
     """Builds the data of a frame.
 
