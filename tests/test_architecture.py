@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,19 @@ def test_no_import_cycle_between_packages(graph: dict[str, set[str]]) -> None:
     inner = {name: targets for name, targets in graph.items() if name != PLUGIN}
     inner = {name: targets - {PLUGIN} for name, targets in inner.items()}
     assert cycle(package_graph(inner, depth=4)) == []
+
+
+def test_readme_lists_what_is_registered() -> None:
+    """Classes by package, from the decorators in the source and from the table in projects/CVT_IO/README.md."""
+    registered: dict[str, set[str]] = {}
+    for path in sorted((ROOT / PLUGIN.replace('.', '/')).rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any('.register' in ast.unparse(each) for each in node.decorator_list):
+                package = path.relative_to(ROOT / PLUGIN.replace('.', '/')).parts[0]
+                registered.setdefault(f'{package}/', set()).add(node.name)
+    readme = (ROOT / 'projects/CVT_IO/README.md').read_text()
+    rows = re.findall(r'^\| `(\w+/)` \|.*\| (.*) \|$', readme, re.MULTILINE)
+    assert {package: set(re.findall(r'CVTIO\w+', names)) for package, names in rows if 'CVTIO' in names} == registered
 
 
 def test_plugin_import_is_light() -> None:
