@@ -10,6 +10,7 @@ from mmengine.config import Config
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 from projects.CVT_IO.cvt_io.runtime.config import load_config
+from projects.CVT_IO.cvt_io.zoo.catalogue import published_weights, read_catalogue
 from projects.CVT_IO.toy_world import generate_toy_world
 
 REPO = Path(__file__).resolve().parents[1]
@@ -63,3 +64,8 @@ def tiny_config(data_root: Path, work_dir: Path, **options: Any) -> Config:
     """The tiny config on a data set; ``options`` with ``__`` for dots."""
     extra = {key.replace('__', '.'): value for key, value in options.items()}
     return load_config(str(TOY_CONFIG), TINY_OPTIONS | {'data_root': str(data_root)} | extra, str(work_dir))
+
+
+def toy_weights(name: str) -> Path:
+    """File of a published toy model."""
+    return REPO / published_weights(read_catalogue(), name).location

@@ -25,9 +25,9 @@ from tests.apis.toy_inputs import (
     rig_json,
     split_of,
 )
-from tests.tiny import REPO, TOY_CONFIG
+from tests.tiny import TOY_CONFIG, toy_weights
 
-WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
+WEIGHTS = toy_weights('cvt_io_v2_2_toy')
 
 
 def scores(inferencer, *args, **kwargs) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_page
-from tests.tiny import REPO
+from tests.tiny import REPO, toy_weights
 from tests.tools.chromium import Browser, find_browser
 from tests.tools.expected_maps import (
     CAMERAS,
@@ -25,13 +25,12 @@ from tests.tools.expected_maps import (
 from tests.tools.in_process import run_tool
 
 TOOL = 'tools/attention_explorer.py'
-WEIGHTS = REPO / 'projects/CVT_IO/weights'
 V2, CVT = 'cvt_io_v2_2_toy', 'cvt_toy'
-#: Config, checkpoint and options; both kinds of latents have the same weights.
+#: Published model and options; both kinds of latents have the same weights.
 MODELS = {
-    'v1': (V2, 'cvt_io_v2_2_toy-71191bb3.pth', {'model.neck.latents_per_camera': True}),
-    'v2': (V2, 'cvt_io_v2_2_toy-71191bb3.pth', {}),
-    'cvt': (CVT, 'cvt_toy-5f44bca2.pth', {}),
+    'v1': (V2, {'model.neck.latents_per_camera': True}),
+    'v2': (V2, {}),
+    'cvt': (CVT, {}),
 }
 FINE, COARSE, LATENTS, CELLS = (12, 28), (6, 14), (5, 5), (12, 12)
 
@@ -51,14 +50,14 @@ def made(toy_root, tmp_path_factory):
 
     def make(name: str) -> tuple[Path, dict]:
         if name not in found:
-            config, checkpoint, options = MODELS[name]
+            config, options = MODELS[name]
             path = REPO / f'configs/toy/{config}.py'
             options = options | {'data_root': str(toy_root)}
             words = [f'{key}={value}' for key, value in options.items()]
             page = folder / f'{name}.html'
-            end = run_tool(TOOL, path, WEIGHTS / checkpoint, '--out', page, '--device', 'cpu', '--cfg-options', *words)
+            end = run_tool(TOOL, path, toy_weights(config), '--out', page, '--device', 'cpu', '--cfg-options', *words)
             assert end is None
-            found[name] = page, own_maps(load_config(str(path), options), WEIGHTS / checkpoint, token_of(page))
+            found[name] = page, own_maps(load_config(str(path), options), toy_weights(config), token_of(page))
         return found[name]
 
     return make
@@ -299,9 +298,9 @@ def test_dark_light_narrow_and_hostile_names(browser, made, tmp_path):
     ],
 )
 def test_errors(toy_root, tmp_path, words, message):
-    config, checkpoint, _ = MODELS['v2']
+    config, _ = MODELS['v2']
     out = tmp_path / 'page.html'
-    end = run_tool(TOOL, REPO / f'configs/toy/{config}.py', WEIGHTS / checkpoint, '--out', out, *words,
+    end = run_tool(TOOL, REPO / f'configs/toy/{config}.py', toy_weights(config), '--out', out, *words,
                    '--cfg-options', f'data_root={toy_root}')  # fmt: skip
     if message is None:  # toy_root has the splits of v1.0-mini; the config's test split is its val
         assert end is None and out.is_file()

@@ -17,12 +17,13 @@ from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.runtime.machine import describe_machine
+from projects.CVT_IO.cvt_io.zoo.catalogue import published_weights, read_catalogue
 from projects.CVT_IO.toy_world import generate_toy_world
 
 REPO = Path(__file__).resolve().parents[2]
 GROUPS = ('inference', 'runtimes', 'iou', 'training', 'data')
 TOY_CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
-TOY_WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
+TOY_WEIGHTS = REPO / published_weights(read_catalogue(), 'cvt_io_v2_2_toy').location
 
 
 def parse_args() -> argparse.Namespace:
