@@ -6,12 +6,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from projects.CVT_IO.cvt_io.models.layers import (
-    CrossAttention,
-    ImageTokens,
-    Rig,
-    plain_forward,
-)
+from projects.CVT_IO.cvt_io.models.layers import CrossAttention, ImageTokens, Rig, plain_forward
 from projects.CVT_IO.cvt_io.models.layers.absorbed_attention import absorbed_attention, absorbing_pays
 from projects.CVT_IO.cvt_io.models.layers.cross_view import CrossView
 from tests.models import naive

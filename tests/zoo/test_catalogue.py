@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 from projects.CVT_IO.cvt_io.errors import DataError
-from projects.CVT_IO.cvt_io.zoo.catalogue import (
-    Entry,
-    WeightFile,
-    find,
-    published_weights,
-    read_catalogue,
-)
+from projects.CVT_IO.cvt_io.zoo.catalogue import Entry, WeightFile, find, published_weights, read_catalogue
 
 SHA256 = '01234567' + '89abcdef' * 7
 GOOD = f"""

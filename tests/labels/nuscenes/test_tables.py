@@ -11,12 +11,7 @@ from projects.CVT_IO.cvt_io.labels.description import CAMERAS, DatasetDescriptio
 from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 
 from .naive_labels import camera_chain, ego_pose, flat_matrix
-from .nuscenes_tree import (
-    SCENES,
-    VERSION,
-    write_tables,
-    write_tree,
-)
+from .nuscenes_tree import SCENES, VERSION, write_tables, write_tree
 
 
 def open_tables(root, annotations=True, **fields):
