@@ -137,7 +137,7 @@ def test_default_share_is_a_hundredth(root):
 
 @pytest.mark.parametrize('max_broken', [-0.1, 1, float('nan')])
 def test_a_set_of_broken_frames_only_is_never_allowed(root, max_broken):
-    with pytest.raises(ValueError, match='max_broken: expected a share from 0 to less than 1'):
+    with pytest.raises(ValueError, match='max_broken: expected a fraction from 0 to less than 1'):
         dataset(root, skip_broken=True, max_broken=max_broken)
 
 
