@@ -6,20 +6,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def to_tokens(in_channels: int, dim: int) -> nn.Sequential:
+    """Projects features of one scale to d channels: a 1×1 convolution and BatchNorm."""
+    return nn.Sequential(nn.Conv2d(in_channels, dim, 1, bias=False), nn.BatchNorm2d(dim))
+
+
 class ImageNeck(nn.Module):
-    """Joins a fine and a coarse feature map of each image.
+    """Joins the fine features of each image with its coarse tokens.
 
     Args:
-        in_channels: channels of the fine and of the coarse features.
-        dim: channels d of both outputs.
+        in_channels: channels C of the fine features.
+        dim: channels d of the tokens.
 
     Source: Lin et al., Feature Pyramid Networks, CVPR 2017, section 3 (top-down pathway).
     """
 
-    def __init__(self, in_channels: tuple[int, int], dim: int) -> None:
+    def __init__(self, in_channels: int, dim: int) -> None:
         super().__init__()
-        self.fine = nn.Sequential(nn.Conv2d(in_channels[0], dim, 1, bias=False), nn.BatchNorm2d(dim))
-        self.coarse = nn.Sequential(nn.Conv2d(in_channels[1], dim, 1, bias=False), nn.BatchNorm2d(dim))
+        self.fine = to_tokens(in_channels, dim)
         self.mix = nn.Sequential(
             nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False),
             nn.BatchNorm2d(dim),
@@ -29,18 +33,7 @@ class ImageNeck(nn.Module):
             nn.ReLU(inplace=True),
         )
 
-    def forward(self, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Joins the scales.
-
-        Args:
-            fine: (b, n, C, h, w).
-            coarse: (b, n, C', h', w').
-
-        Returns:
-            Both scales joined, (b, n, d, h, w), and the coarse one alone, (b, n, d, h', w').
-        """
-        images = fine.shape[:2]
-        low = self.coarse(coarse.flatten(0, 1))
-        high = self.fine(fine.flatten(0, 1))
-        up = F.interpolate(low, high.shape[-2:], mode='bilinear', align_corners=False)
-        return self.mix((high + up).relu()).unflatten(0, images), low.unflatten(0, images)
+    def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
+        """Args: features (b, C, h, w) and coarse tokens (b, d, h', w'), of images. Returns: (b, d, h, w)."""
+        fine = self.fine(features)
+        return self.mix((fine + F.interpolate(coarse, fine.shape[-2:], mode='bilinear', align_corners=False)).relu())

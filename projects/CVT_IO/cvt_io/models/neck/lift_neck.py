@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ...geometry import BEVGrid
 from ..layers.camera_rays import Rig
+from ..layers.image_tokens import per_image
 from ..layers.metric_cells import MetricPosition
 from .coarse_grid import coarse_size
-from .image_neck import ImageNeck
+from .image_neck import ImageNeck, to_tokens
 from .lift import Lift
 from .metric_latents import MetricDecode, MetricEncode, MetricLatentArray, MetricProcess
 
@@ -51,10 +52,14 @@ class CVTIOLiftNeck(nn.Module):
             raise ValueError('neck: expected lift or latents, found neither')
         grid = BEVGrid.from_dict(bev_grid)
         fine, mid = coarse_size(grid, _FINE), coarse_size(grid, _MID)
-        self.image_neck = ImageNeck(in_channels, dim)
-        self.lift = None if lift is None else Lift(dim, grid=grid, size=fine, **lift)
-        lifted = 0 if lift is None else lift['channels']
-        self.down = _norm_conv(lifted, dim, stride=2) if lifted else None
+        self.coarse = to_tokens(in_channels[1], dim)
+        self.has_lift = lift is not None
+        lifted = 0
+        if lift is not None:
+            lifted = lift['channels']
+            self.image_neck = ImageNeck(in_channels[0], dim)
+            self.lift = Lift(dim, grid=grid, size=fine, **lift)
+            self.down = _norm_conv(lifted, dim, stride=2)
         self.position = MetricPosition(dim, grid, mid)
         self.has_latents = latents is not None
         if latents is not None:
@@ -75,13 +80,15 @@ class CVTIOLiftNeck(nn.Module):
         Returns:
             (b, d/4 + lift channels, height, width) of the fine BEV grid.
         """
-        tokens, coarse = self.image_neck(*features)
-        lifted = None if self.lift is None else self.lift(tokens, rig)
-        bev = self.position().expand(len(tokens), -1, -1, -1)
-        if self.down is not None:
+        coarse, lifted = per_image(self.coarse, features[1]), None
+        batch = coarse.shape[0]
+        bev = self.position().expand(batch, -1, -1, -1)
+        if self.has_lift:
+            tokens = self.image_neck(features[0].flatten(0, 1), coarse.flatten(0, 1))
+            lifted = self.lift(tokens.unflatten(0, features[0].shape[:2]), rig)
             bev = bev + self.down(lifted)
         if self.has_latents:
-            latents = self.encode(self.latent_array(len(tokens), lifted), coarse, rig)
+            latents = self.encode(self.latent_array(batch, lifted), coarse, rig)
             bev = self.decode(bev, self.process(latents))
         bev = F.pixel_shuffle((bev + self.trunk(bev)).relu(), _MID // _FINE)
         return bev if lifted is None else torch.cat([bev, lifted], 1)
