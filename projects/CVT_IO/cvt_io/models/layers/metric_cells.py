@@ -15,7 +15,9 @@ def cell_centres(grid: BEVGrid, size: tuple[int, int]) -> Tensor:
 
     A label's cell i has its centre at BEV pixel i, so the grid reaches from pixel −½ to ``size`` − ½.
     """
-    axes = [(torch.arange(n, dtype=torch.float64) + 0.5) * (full / n) - 0.5 for n, full in zip(size, grid.size)]
+    axes = [
+        (torch.arange(n, dtype=torch.float64) + 0.5) * (full / n) - 0.5 for n, full in zip(size, grid.size, strict=True)
+    ]
     rows, columns = torch.meshgrid(*axes, indexing='ij')
     pixels = torch.stack([columns, rows, torch.ones_like(rows)])
     return torch.einsum('ij,jhw->ihw', torch.from_numpy(grid.ego_from_pixels), pixels)[:2]
