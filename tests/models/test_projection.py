@@ -16,9 +16,9 @@ def straight(image_size=(20, 40)) -> Calibration:
 
 def test_by_hand():
     """5 m ahead, 1 m left, 2 m up: pixel (20 − 10·1/5, 10 − 10·2/5) = (18, 6) of 40×20."""
-    at, depth, seen = project_points(torch.tensor([[5.0, 1, 2]]), rig_of(straight()))
-    assert at[0, 0, 0].tolist() == pytest.approx([18 / 40, 6 / 20])
-    assert depth.item() == 5 and seen.item()
+    found = project_points(torch.tensor([[5.0, 1, 2]]), rig_of(straight()))
+    assert (found.u.item(), found.v.item()) == pytest.approx((18 / 40, 6 / 20))
+    assert found.depth.item() == 5 and found.seen.item()
 
 
 @pytest.mark.parametrize(
@@ -35,29 +35,29 @@ def test_by_hand():
     ],
 )
 def test_what_is_seen(point, seen):
-    at, depth, found = project_points(torch.tensor([point]), rig_of(straight()))
-    assert found.item() == seen
-    assert at.isfinite().all() and depth.item() >= MIN_DEPTH
+    found = project_points(torch.tensor([point]), rig_of(straight()))
+    assert found.seen.item() == seen
+    assert found.u.isfinite().all() and found.v.isfinite().all() and found.depth.item() >= MIN_DEPTH
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('make_rig', [surround_rig, generic_rig])
 def test_equals_the_naive_projection(dtype, make_rig):
     calibration, points = make_rig(2, 3), 20 * random_grid(50, 3)
-    at, depth, seen = project_points(points, rig_of(calibration, dtype))
-    assert 0 < seen.sum() < seen.numel()
+    found = project_points(points, rig_of(calibration, dtype))
+    assert 0 < found.seen.sum() < found.seen.numel()
     for b in range(2):
         for p, n in zip(*torch.where(torch.ones(50, 3)), strict=True):
             expected = naive_v3.seen_at(calibration, b, n, points[p].tolist())
-            assert seen[b, p, n] == (expected is not None)
+            assert found.seen[b, p, n] == (expected is not None)
             if expected is not None:
-                found = [*at[b, p, n].tolist(), depth[b, p, n].item()]
-                assert found == pytest.approx(expected, rel=100 * TOLERANCE[dtype])
+                place = [values[b, p, n].item() for values in (found.u, found.v, found.depth)]
+                assert place == pytest.approx(expected, rel=100 * TOLERANCE[dtype])
 
 
 def test_autocast_does_not_touch_it():
     rig, points = rig_of(surround_rig(1, 2)), 20 * random_grid(50, 3).float()
     with torch.autocast('cpu', torch.bfloat16):
-        at, depth, _ = project_points(points, rig)
-    assert at.dtype == depth.dtype == torch.float32
-    assert torch.equal(at, project_points(points, rig)[0])
+        cast = project_points(points, rig)
+    assert cast.u.dtype == cast.depth.dtype == torch.float32
+    assert torch.equal(cast.u, project_points(points, rig).u)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .plain import is_plain
+from .projection import Projection
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ValueMap:
     depth: Tensor | None
 
 
-def anchored_sum(values: ValueMap, at: Tensor, depth: Tensor, seen: Tensor, cameras: int) -> Tensor:
+def anchored_sum(values: ValueMap, points: Projection, cameras: int) -> Tensor:
     """For each cell, the sum over its heights of what the first cameras that see the point have there.
 
     The cameras of a point share its weight evenly. A sample is bilinear between tokens (the outermost go on to the
@@ -33,73 +34,75 @@ def anchored_sum(values: ValueMap, at: Tensor, depth: Tensor, seen: Tensor, came
 
     Args:
         values: see there.
-        at: (b, cells·Z, n, 2), as shares (x, y) of the image, cell by cell.
-        depth: (b, cells·Z, n) metres.
-        seen: bool (b, cells·Z, n).
+        points: of cells·Z points, cell by cell.
         cameras: of the cameras that see a point, so many count, in their order.
 
     Returns:
         (b, cells, c) of the values' type; 0 where no camera sees any of the points.
     """
-    order = seen.cumsum(2)
-    chosen = seen & (order <= cameras)
-    share = 1 / chosen.sum(2, keepdim=True).clamp(min=1).to(at.dtype)  # b cells·Z 1
+    order = points.seen.cumsum(2)
+    chosen = points.seen & (order <= cameras)
+    share = 1 / chosen.sum(2, keepdim=True).clamp(min=1).to(points.depth.dtype)  # b cells·Z 1
     if torch.compiler.is_compiling() or is_plain():
-        return _dense(values, at, depth, order * chosen, share, min(cameras, seen.shape[2]))
-    return _sparse(values, at, depth, chosen, share)
+        return _dense(values, points, order * chosen, share, min(cameras, chosen.shape[2]))
+    return _sparse(values, points, chosen, share)
 
 
-def _sparse(values: ValueMap, at: Tensor, depth: Tensor, chosen: Tensor, share: Tensor) -> Tensor:
+def _sparse(values: ValueMap, points: Projection, chosen: Tensor, share: Tensor) -> Tensor:
     """Looks only at samples that count."""
-    batch, points, n = chosen.shape
+    batch, count, n = chosen.shape
     heights = values.value.shape[4]
     index = chosen.flatten().nonzero()[:, 0]  # sorted: cell by cell
     point = index // n
-    image = point // points * n + index % n
+    image = point // count * n + index % n
     height = point % heights
-    rows, weights = _taps(values, image, height, at.flatten(0, 2)[index], depth.flatten()[index])
+    places = (places.flatten()[index] for places in (points.u, points.v, points.depth))
+    rows, weights = _taps(values, image, height, *places)
     weights = weights * share.flatten()[point, None]
-    counts = chosen.view(batch, -1, heights * n).sum(2).flatten()
-    offsets = 4 * (counts.cumsum(0) - counts)
+    taps = 4 * chosen.view(batch, -1, heights * n).sum(2).flatten()
+    offsets = taps.cumsum(0) - taps
     rows_of = values.value.flatten(0, 4)
     weights = weights.to(rows_of.dtype).flatten()
     out = F.embedding_bag(rows.flatten(), rows_of, offsets, mode='sum', per_sample_weights=weights)
     return out.unflatten(0, (batch, -1))
 
 
-def _dense(values: ValueMap, at: Tensor, depth: Tensor, order: Tensor, share: Tensor, cameras: int) -> Tensor:
+def _dense(values: ValueMap, points: Projection, order: Tensor, share: Tensor, cameras: int) -> Tensor:
     """Looks at as many samples of each cell, in operators that every device and runtime has."""
-    batch, points, n = order.shape
+    batch, count, n = order.shape
     heights = values.value.shape[4]
     ranks = torch.arange(1, cameras + 1, device=order.device)
     at_rank = order[..., None, :] == ranks[:, None]  # b cells·Z k n
     camera = at_rank.to(torch.uint8).argmax(-1)  # b cells·Z k
     image = camera + n * torch.arange(batch, device=camera.device)[:, None, None]
-    height = (torch.arange(points, device=camera.device) % heights)[None, :, None].expand_as(camera)
-    at = at.gather(2, camera[..., None].expand(-1, -1, -1, 2))
-    rows, weights = _taps(values, image, height, at, depth.gather(2, camera))
+    height = (torch.arange(count, device=camera.device) % heights)[None, :, None].expand_as(camera)
+    places = (places.gather(2, camera) for places in (points.u, points.v, points.depth))
+    rows, weights = _taps(values, image, height, *places)
     weights = weights * (at_rank.any(-1) * share)[..., None]
-    samples = values.value.flatten(0, 4)[rows.view(batch, points // heights, -1)]  # b cells Z·k·4 c
-    weights = weights.to(samples.dtype).view(batch, points // heights, 1, -1)
-    return (weights @ samples)[:, :, 0]
+    samples = values.value.flatten(0, 4).index_select(0, rows.flatten())
+    weights = weights.to(samples.dtype).view(batch, count // heights, 1, -1)  # b cells 1 Z·k·4
+    return (weights @ samples.view(batch, count // heights, -1, samples.shape[-1]))[:, :, 0]
 
 
-def _taps(values: ValueMap, image: Tensor, height: Tensor, at: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+def _taps(
+    values: ValueMap, image: Tensor, height: Tensor, u: Tensor, v: Tensor, depth: Tensor
+) -> tuple[Tensor, Tensor]:
     """The four tokens around each position, and their weights.
 
     Args:
         values: see there.
         image: (…), number among the batch's b·n images.
         height: (…), number of the height.
-        at: (…, 2).
-        depth: (…).
+        u: (…), share of the image's width.
+        v: (…), share of its height.
+        depth: (…) metres.
 
     Returns:
         Rows of ``values.value``, flattened to (b·n·h·w·Z, c), and weights; each (…, 4).
     """
     rows, columns, heights = values.value.shape[2:5]
-    x = (at[..., 0] * columns - 0.5).clamp(0, columns - 1)
-    y = (at[..., 1] * rows - 0.5).clamp(0, rows - 1)
+    x = (u * columns - 0.5).clamp(0, columns - 1)
+    y = (v * rows - 0.5).clamp(0, rows - 1)
     left, top = x.floor(), y.floor()
     x, y = x - left, y - top  # shares of the right and the lower token
     left, top = left.long(), top.long()
@@ -109,7 +112,8 @@ def _taps(values: ValueMap, image: Tensor, height: Tensor, at: Tensor, depth: Te
     weights = torch.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], -1)
     index = token * heights + height[..., None]
     if values.depth is not None:
-        mean, log_spread = values.depth.flatten(0, 4)[index].unbind(-1)
+        expected = values.depth.flatten(0, 4).index_select(0, index.flatten())
+        mean, log_spread = expected.view(*index.shape, 2).unbind(-1)
         off = (depth.log()[..., None] - mean) * (-log_spread).exp()
         weights = weights * (-0.5 * off.square()).exp()
     return index, weights

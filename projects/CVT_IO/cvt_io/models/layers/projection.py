@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -11,26 +13,40 @@ from .camera_rays import Rig
 MIN_DEPTH = 0.1
 
 
-def project_points(points: Tensor, rig: Rig) -> tuple[Tensor, Tensor, Tensor]:
-    """Projects ego points into all cameras.
+@dataclass(frozen=True)
+class Projection:
+    """Where the cameras see points; what is not seen has a finite place that means nothing.
+
+    Attributes:
+        u: (b, P, n), share of the image's width, 0 to 1 inside.
+        v: (b, P, n), share of its height.
+        depth: (b, P, n) metres, at least :data:`MIN_DEPTH`.
+        seen: bool (b, P, n).
+    """
+
+    u: Tensor
+    v: Tensor
+    depth: Tensor
+    seen: Tensor
+
+
+def project_points(points: Tensor, rig: Rig) -> Projection:
+    """Projects ego points into all cameras, in at least float32, also under autocast.
 
     Args:
         points: (P, 3) ego metres.
         rig: calibration of the n cameras.
-
-    Returns:
-        Positions (b, P, n, 2) as shares (x, y) of the image's width and height, 0 to 1 inside; depths (b, P, n) in
-        metres, at least :data:`MIN_DEPTH`; and whether a camera sees a point, bool (b, P, n). At least float32, also
-        under autocast. A position that is not seen means nothing, but is finite.
     """
     with torch.autocast(points.device.type, enabled=False):
-        matrix = rig.intrinsics @ rig.cam_from_ego[..., :3, :]  # b n 3 4
-        # Products and sums: a runtime may give a matrix product fewer bits than pixels need.
-        x, y, z = points.to(matrix.dtype)[:, None, :, None].unbind(-2)  # P 1 1
-        columns = matrix[:, None].unbind(-1)  # b 1 n 3
-        homogeneous = columns[0] * x + columns[1] * y + columns[2] * z + columns[3]  # b P n 3
-        depth = homogeneous[..., 2].clamp(min=MIN_DEPTH)
+        # Products and sums, no matrix product: runtimes may give that fewer bits than pixels need.
+        matrix = (rig.intrinsics[..., None] * rig.cam_from_ego[..., None, :3, :]).sum(-2)  # b n 3 4
+        x, y, z = points.to(matrix.dtype)[..., None].unbind(1)  # P 1
+        # Three planes instead of vectors: an axis of three is slow in every runtime.
+        across, down, ahead = (
+            row[..., 0] * x + row[..., 1] * y + row[..., 2] * z + row[..., 3] for row in matrix[:, None].unbind(-2)
+        )
         height, width = rig.image_size
-        at = homogeneous[..., :2] / depth[..., None] / homogeneous.new_tensor([width, height])
-        seen = (homogeneous[..., 2] > MIN_DEPTH) & (at >= 0).all(-1) & (at <= 1).all(-1)
-    return at, depth, seen
+        depth = ahead.clamp(min=MIN_DEPTH)
+        u, v = across / (depth * width), down / (depth * height)
+        seen = (ahead > MIN_DEPTH) & (u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)
+    return Projection(u, v, depth, seen)

@@ -64,8 +64,7 @@ class Lift(nn.Module):
 
     def forward(self, tokens: Tensor, rig: Rig) -> Tensor:
         """Args: tokens (b, n, d, h, w) and the rig. Returns: (b, channels, height, width)."""
-        at, depth, seen = project_points(self.points, rig)
-        lifted = anchored_sum(self.values(tokens), at, depth, seen, self.cameras)
+        lifted = anchored_sum(self.values(tokens), project_points(self.points, rig), self.cameras)
         return self.norm(lifted.transpose(1, 2).unflatten(2, self.size)).relu()
 
     def values(self, tokens: Tensor) -> ValueMap:
