@@ -1,13 +1,12 @@
-# CVT-IO v3: BEV cells fetch image features at projected points, latents with metric positions see the whole scene.
 _base_ = ['./cvt.py']
 
+# CVT-IO v3: BEV cells fetch image features at projected points, latents with metric positions see the whole scene.
 model = dict(
     backbone=dict(out_blocks=(9, 10)),  # strides 8 and 16
     neck=dict(
         _delete_=True,
         type='CVTIOLiftNeck',
         in_channels=(56, 112),
-        bev_grid=_base_.bev_grid,
         dim=128,
         lift=dict(channels=64, heights=(0.0, 0.75, 1.5, 3.0), cameras=2, gate=True),
         latents=dict(size=16, depth=6, shared=True, heads=4),

@@ -26,6 +26,25 @@ class ValueMap:
     depth: Tensor | None
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What is read for each point: k samples, of four tokens each; those that do not exist have weight 0.
+
+    Attributes:
+        camera: (b, P, k), number of the camera.
+        u: (b, P, k), share of the image's width.
+        v: (b, P, k), share of its height.
+        rows: (b, P, k, 4), rows of the value map, flattened to (b·n·h·w·Z, c).
+        weights: (b, P, k, 4).
+    """
+
+    camera: Tensor
+    u: Tensor
+    v: Tensor
+    rows: Tensor
+    weights: Tensor
+
+
 def anchored_sum(values: ValueMap, points: Projection, cameras: int) -> Tensor:
     """For each cell, the sum over its heights of what the first cameras that see the point have there.
 
@@ -40,16 +59,14 @@ def anchored_sum(values: ValueMap, points: Projection, cameras: int) -> Tensor:
     Returns:
         (b, cells, c) of the values' type; 0 where no camera sees any of the points.
     """
-    order = points.seen.cumsum(2)
-    chosen = points.seen & (order <= cameras)
-    share = 1 / chosen.sum(2, keepdim=True).clamp(min=1).to(points.depth.dtype)  # b cells·Z 1
     if torch.compiler.is_compiling() or is_plain():
-        return _dense(values, points, order * chosen, share, min(cameras, chosen.shape[2]))
-    return _sparse(values, points, chosen, share)
+        return _dense(values, choose_samples(values, points, cameras))
+    return _sparse(values, points, cameras)
 
 
-def _sparse(values: ValueMap, points: Projection, chosen: Tensor, share: Tensor) -> Tensor:
+def _sparse(values: ValueMap, points: Projection, cameras: int) -> Tensor:
     """Looks only at samples that count."""
+    chosen = points.seen & (points.seen.cumsum(2) <= cameras)
     batch, count, n = chosen.shape
     heights = values.value.shape[4]
     index = chosen.flatten().nonzero()[:, 0]  # sorted: cell by cell
@@ -58,7 +75,7 @@ def _sparse(values: ValueMap, points: Projection, chosen: Tensor, share: Tensor)
     height = point % heights
     places = (places.flatten()[index] for places in (points.u, points.v, points.depth))
     rows, weights = _taps(values, image, height, *places)
-    weights = weights * share.flatten()[point, None]
+    weights = weights * _share(points.seen, cameras).flatten()[point, None]
     taps = 4 * chosen.view(batch, -1, heights * n).sum(2).flatten()
     offsets = taps.cumsum(0) - taps
     rows_of = values.value.flatten(0, 4)
@@ -67,21 +84,34 @@ def _sparse(values: ValueMap, points: Projection, chosen: Tensor, share: Tensor)
     return out.unflatten(0, (batch, -1))
 
 
-def _dense(values: ValueMap, points: Projection, order: Tensor, share: Tensor, cameras: int) -> Tensor:
+def _dense(values: ValueMap, samples: Samples) -> Tensor:
     """Looks at as many samples of each cell, in operators that every device and runtime has."""
-    batch, count, n = order.shape
     heights = values.value.shape[4]
-    ranks = torch.arange(1, cameras + 1, device=order.device)
+    batch, points, _ = samples.camera.shape
+    found = values.value.flatten(0, 4).index_select(0, samples.rows.flatten())
+    weights = samples.weights.to(found.dtype).view(batch, points // heights, 1, -1)  # b cells 1 Z·k·4
+    return (weights @ found.view(batch, points // heights, -1, found.shape[-1]))[:, :, 0]
+
+
+def choose_samples(values: ValueMap, points: Projection, cameras: int) -> Samples:
+    """The samples that :func:`anchored_sum` adds up, in its arguments."""
+    batch, count, n = points.seen.shape
+    order = points.seen.cumsum(2) * points.seen  # 1 for the first camera that sees a point, and so on
+    ranks = torch.arange(1, min(cameras, n) + 1, device=order.device)
     at_rank = order[..., None, :] == ranks[:, None]  # b cells·Z k n
     camera = at_rank.to(torch.uint8).argmax(-1)  # b cells·Z k
     image = camera + n * torch.arange(batch, device=camera.device)[:, None, None]
+    heights = values.value.shape[4]
     height = (torch.arange(count, device=camera.device) % heights)[None, :, None].expand_as(camera)
-    places = (places.gather(2, camera) for places in (points.u, points.v, points.depth))
-    rows, weights = _taps(values, image, height, *places)
-    weights = weights * (at_rank.any(-1) * share)[..., None]
-    samples = values.value.flatten(0, 4).index_select(0, rows.flatten())
-    weights = weights.to(samples.dtype).view(batch, count // heights, 1, -1)  # b cells 1 Z·k·4
-    return (weights @ samples.view(batch, count // heights, -1, samples.shape[-1]))[:, :, 0]
+    u, v, depth = (places.gather(2, camera) for places in (points.u, points.v, points.depth))
+    rows, weights = _taps(values, image, height, u, v, depth)
+    weights = weights * (at_rank.any(-1) * _share(points.seen, cameras))[..., None]
+    return Samples(camera, u, v, rows, weights)
+
+
+def _share(seen: Tensor, cameras: int) -> Tensor:
+    """Weight of each camera that counts for a point, float32 (b, P, 1)."""
+    return 1 / seen.sum(2, keepdim=True).clamp(1, cameras).float()
 
 
 def _taps(

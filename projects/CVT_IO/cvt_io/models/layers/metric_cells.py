@@ -50,6 +50,7 @@ class MetricPosition(nn.Module):
 
     def __init__(self, dim: int, grid: BEVGrid, size: tuple[int, int], bands: int = 6) -> None:
         super().__init__()
+        self.size = size
         self.learned = nn.Parameter(0.02 * torch.randn(dim, *size))
         self.embed = nn.Linear(2 + 4 * bands, dim)
         # Follows from the grid, so it is not a part of the weights.

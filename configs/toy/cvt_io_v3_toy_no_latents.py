@@ -1,0 +1,3 @@
+_base_ = ['./cvt_io_v3_toy.py']
+
+model = dict(neck=dict(latents=None))
