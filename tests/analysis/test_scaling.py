@@ -260,11 +260,6 @@ def test_formula_of_the_lift(cameras, size, side, heights):
     assert parts['lift'] == v3_lift(size, cameras, (side // 2) ** 2, heights)
 
 
-def test_one_camera_has_one_sample_a_point():
-    parts = count_complexity(build_model(load_config(V3_TOY)), (48, 112), 1).parts
-    assert parts['lift'] == v3_lift((48, 112), 1, 24 * 24, 4) - 24 * 24 * 4 * 4 * 32
-
-
 @pytest.mark.parametrize(('axis', 'options'), [('heights', 'lift.heights'), ('cells', 'bev_grid.size')])
 def test_axes_of_the_lift(axis, options, monkeypatch):
     monkeypatch.setattr(scaling, 'HEIGHT_COUNTS', (1, 3))

@@ -97,7 +97,7 @@ def choose_samples(values: ValueMap, points: Projection, cameras: int) -> Sample
     """The samples that :func:`anchored_sum` adds up, in its arguments."""
     batch, count, n = points.seen.shape
     order = points.seen.cumsum(2) * points.seen  # 1 for the first camera that sees a point, and so on
-    ranks = torch.arange(1, min(cameras, n) + 1, device=order.device)
+    ranks = torch.arange(1, cameras + 1, device=order.device)
     at_rank = order[..., None, :] == ranks[:, None]  # b cells·Z k n
     camera = at_rank.to(torch.uint8).argmax(-1)  # b cells·Z k
     image = camera + n * torch.arange(batch, device=camera.device)[:, None, None]
