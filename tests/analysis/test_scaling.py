@@ -280,5 +280,5 @@ def test_latents_and_passes_of_v3(axis, monkeypatch):
     (growth,) = measure_growth(axis, {'v3': load_config(V3_TOY)}, 1, CPU)
     process = [cost.macs['process'] for cost in growth.costs]
     assert process == sorted(process) and process[0] < process[-1]
-    without = load_config(str(REPO / 'configs/toy/cvt_io_v3_toy_no_latents.py'))
+    without = load_config(str(REPO / 'configs/toy/cvt_io_v3_no_latents_toy.py'))
     assert measure_growth(axis, {'v3': without}, 1, CPU) == []

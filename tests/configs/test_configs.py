@@ -45,9 +45,9 @@ OTHERS = {
     'cvt_io_v3_road': (1, (200, 200)),
     'cvt_io_v3_joint': (5, (200, 200)),
     'toy/cvt_io_v3_toy': (2, (48, 48)),
-    'toy/cvt_io_v3_toy_no_lift': (2, (48, 48)),
-    'toy/cvt_io_v3_toy_no_latents': (2, (48, 48)),
-    'toy/cvt_io_v3_toy_no_gate': (2, (48, 48)),
+    'toy/cvt_io_v3_no_lift_toy': (2, (48, 48)),
+    'toy/cvt_io_v3_no_latents_toy': (2, (48, 48)),
+    'toy/cvt_io_v3_no_gate_toy': (2, (48, 48)),
 }
 
 

@@ -33,8 +33,8 @@ class Complexity:
         macs: multiply-accumulates of all convolutions and matrix products, attention included.
         params_notes: parameters by the notes' convention, see :class:`_NotesCounter`.
         macs_notes: multiply-accumulates by the notes' convention.
-        parts: ``macs`` by part: ``backbone``; the neck's submodules with nonzero cost, such as ``encode``, ``process`` and
-            ``decode``, or ``neck`` for the baseline; ``bev_decoder``; ``head``.
+        parts: ``macs`` by part: ``backbone``; the neck's submodules with nonzero cost, such as ``encode``, or ``neck``
+            for the baseline; ``bev_decoder``; ``head``.
     """
 
     params: int

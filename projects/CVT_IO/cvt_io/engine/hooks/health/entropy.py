@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ....models import CVTIOSegmentor
 from ....models.attention_maps import attention_weights
@@ -36,12 +36,12 @@ def attention_entropy(model: CVTIOSegmentor, inputs: dict[str, Tensor]) -> float
     """
     entropies: list[float] = []
 
-    def look(block: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def look(block: LatentBlock | CrossAttention, args: tuple[Tensor, ...]) -> None:
         weights = _weights(block, args[0], args[1])
         entropy = torch.special.entr(weights).sum(-1).mean() / math.log(weights.shape[-1])
         entropies.append(float(entropy))
 
-    blocks: list[nn.Module] = []
+    blocks: list[LatentBlock | CrossAttention] = []
     for module in model.neck.modules():
         if isinstance(module, CrossView):
             blocks.append(module.cross_attend)
@@ -61,11 +61,10 @@ def attention_entropy(model: CVTIOSegmentor, inputs: dict[str, Tensor]) -> float
     return min(entropies, default=None)
 
 
-def _weights(block: nn.Module, query: Tensor, key: Tensor) -> Tensor:
+def _weights(block: LatentBlock | CrossAttention, query: Tensor, key: Tensor) -> Tensor:
     """Of some queries of a block that reads images: (b, m, Q, K) over the tokens of all cameras."""
     if isinstance(block, LatentBlock):
         return metric_weights(block, query[:, _chosen(query, query.shape[1])], key)
-    assert isinstance(block, CrossAttention)
     chosen = _chosen(query, query.shape[-2] * query.shape[-1])
     return attention_weights(block, query.flatten(-2)[..., None, chosen], key).flatten(-2)
 

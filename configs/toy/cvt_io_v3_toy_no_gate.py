@@ -1,3 +1,0 @@
-_base_ = ['./cvt_io_v3_toy.py']
-
-model = dict(neck=dict(lift=dict(gate=False)))
