@@ -153,7 +153,8 @@ def test_any_matrix_will_do():
     """Nothing relies on a last row of 0 0 0 1."""
     view = view_of(torch.float64)
     matrices = random_grid(1, 2, 4, 4, seed=3)
-    rig = Rig(torch.linalg.inv(surround_rig(1, 2).intrinsics), matrices, (224, 480))
+    intrinsics = surround_rig(1, 2).intrinsics
+    rig = Rig(torch.linalg.inv(intrinsics), matrices, (224, 480), intrinsics, torch.linalg.inv(matrices))
     query, features = random_grid(1, 16, 2, 2, seed=1), random_grid(1, 2, 6, *SIZE, seed=2)
     args = query, features, rig
     assert error(attend_absorbed(view, *args), attend_plainly(view, *args)) < 1e-10
