@@ -16,8 +16,11 @@ _DIGITS_IN_NAME = re.compile(r'.*-([0-9a-f]{8})\.pth')
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def is_intact(path: Path, weights: WeightFile) -> bool:

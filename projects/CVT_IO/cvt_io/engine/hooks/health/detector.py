@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
+from enum import Enum
 from typing import Any
 
 from .jump_watch import JumpWatch
@@ -35,7 +35,7 @@ from .watches import (
 _VERSION = 1
 
 
-class Rule(StrEnum):
+class Rule(str, Enum):
     """What can go wrong; the module's docstring has the rules."""
 
     NOT_FINITE = 'not finite'
@@ -45,6 +45,8 @@ class Rule(StrEnum):
     IOU_FELL = 'IoU fell'
     NEVER_LEARNING = 'never learning'
     ATTENTION = 'attention'
+
+    __str__ = str.__str__  # the value, as in Python 3.11's StrEnum
 
 
 @dataclass(frozen=True)
