@@ -1,4 +1,4 @@
-"""Checkpoints, pickles and config paths of strangers, given to the tools themselves."""
+"""Untrusted checkpoints, pickles and config paths, given to the tools themselves."""
 
 from __future__ import annotations
 

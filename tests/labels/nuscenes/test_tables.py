@@ -287,5 +287,5 @@ def test_without_annotations_their_tables_are_not_read(tree):
 
 def test_json_without_end(tmp_path):
     (tmp_path / 'a.json').write_text('[' * 10**6)
-    with pytest.raises(DataError, match=r'a\.json: unreadable JSON: lists or objects within each other'):
+    with pytest.raises(DataError, match=r'a\.json: unreadable JSON: lists or objects nested'):
         read_json(tmp_path / 'a.json')
