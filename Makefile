@@ -31,7 +31,7 @@ test: env ## all tests
 demo: env ## toy world, a small model trained and tested on it, figures and pictures
 	$(PY) tools/misc/toy_demo.py $(ARGS)
 
-bench: env ## speed and memory against plain ways of doing the same, as in docs/speed.md
+bench: env ## benchmark speed and memory, as in docs/speed.md
 	$(PY) tools/analysis_tools/benchmark_targets.py $(ARGS)
 
 torture: export OMP_NUM_THREADS = 1

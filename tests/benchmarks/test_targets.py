@@ -40,7 +40,7 @@ def test_speed_up():
     timings = {'plain': Timing([2.0, 4.0, 9.0], None), 'ours': Timing([1.0, 1.0, 3.0], None)}
     result = _speed_up('x', timings, 'ours', 3, frames=10)
     assert (result.found, result.reached) == (3.0, True)
-    assert result.note == '400.0 ms and 100.0 ms a frame'
+    assert result.note == '400.0 ms and 100.0 ms per frame'
     assert _memory('x', timings | {'base': timings['plain']}, 'ours', 'base', 1).found is None
 
 
@@ -69,8 +69,8 @@ def test_models_are_measured_and_compared(cfgs, monkeypatch):
 def test_runtimes_are_measured_and_compared(cfgs, monkeypatch):
     results = targets.measure_runtimes(cfgs, 1)
     assert [result.what for result in results] == [
-        'cvt_io_v2_2, onnxruntime, of literal cvt',
-        'cvt_io_v2_2, openvino-bf16, of literal cvt',
+        'cvt_io_v2_2, onnxruntime / literal cvt',
+        'cvt_io_v2_2, openvino-bf16 / literal cvt',
     ]
     assert results[0].found > 0
     assert (results[1].found is None) == (why_not(OPENVINO_BF16) is not None)

@@ -1,8 +1,7 @@
-"""What watching a run costs, as a share of the training steps that are watched.
+"""Overhead of the health hook relative to a training step.
 
-A difference of one per cent drowns in the scatter of whole steps, so the hook's own calls are timed, in turn with
-training steps: what it does at each step, and its looks at the parameters and the attention, which come once in so many
-steps and count by that share.
+A difference of one per cent is lost in the noise of whole steps, so the hook's own calls are timed, in turn with
+training steps: those made at each step and, weighted by their frequency, the checks of parameters and attention.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _CALLS = 100
 
 
 def measure_health(name: str, cfg: Config, batch_size: int, samples: int) -> Result:
-    """Share of a training step of some samples that the hook takes with its default settings."""
+    """Measures the overhead of the hook with default settings relative to a training step."""
     model, batch = prepare_model(cfg, None, CPU).train(), random_batch(cfg, batch_size)
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     hook = CVTIOHealthHook()
@@ -69,7 +68,7 @@ def measure_health(name: str, cfg: Config, batch_size: int, samples: int) -> Res
 
 
 def shares(timings: Mapping[str, Timing], interval: int, entropy_interval: int) -> dict[str, float]:
-    """Seconds a step of each part; medians."""
+    """Median seconds per step of each part."""
     each, parameters, attention = (np.median(timings[name].seconds) for name in ('each', 'parameters', 'attention'))
     return {
         'at each': float(each) / _CALLS,
