@@ -32,7 +32,7 @@ def test_ratios_are_medians_round_by_round():
     # Rounds: 1/2, 4/4, 3/12 → median 1/2; the ratio of the medians would be 3/4.
     timings = {'one': Timing([1.0, 4.0, 3.0], 30), 'base': Timing([2.0, 4.0, 12.0], 40)}
     result = _ratio('x', timings, 'one', 'base', 0.6)
-    assert (result.found, result.reached, result.note) == (0.5, True, '3000 ms of 4000 ms')
+    assert (result.found, result.reached, result.note) == (0.5, True, '3000 ms / 4000 ms')
     assert _memory('x', timings, 'one', 'base', 0.5).found == 0.75
 
 
@@ -76,7 +76,7 @@ def test_runtimes_are_measured_and_compared(cfgs, monkeypatch):
     assert (results[1].found is None) == (why_not(OPENVINO_BF16) is not None)
     monkeypatch.setattr(targets, 'why_not', lambda name: 'a reason' if name == OPENVINO_BF16 else None)
     monkeypatch.setattr(targets, 'largest_error', lambda *_, **__: 1.0)
-    with pytest.raises(ValueError, match=r'onnxruntime: expected logits within 0\.0001 of PyTorch, found 1'):
+    with pytest.raises(ValueError, match=r'onnxruntime: expected logits within 0\.0001 of PyTorch, found a difference of 1'):
         targets.measure_runtimes(cfgs, 1)
 
 
