@@ -76,7 +76,7 @@ def test_runtimes_are_measured_and_compared(cfgs, monkeypatch):
     assert (results[1].found is None) == (why_not(OPENVINO_BF16) is not None)
     monkeypatch.setattr(targets, 'why_not', lambda name: 'a reason' if name == OPENVINO_BF16 else None)
     monkeypatch.setattr(targets, 'largest_error', lambda *_, **__: 1.0)
-    with pytest.raises(ValueError, match=r'onnxruntime: expected logits within 0\.0001 of PyTorch, found a difference of 1'):
+    with pytest.raises(ValueError, match=r'onnxruntime: expected logits within 0\.0001 of PyTorch, found .* of 1'):
         targets.measure_runtimes(cfgs, 1)
 
 
