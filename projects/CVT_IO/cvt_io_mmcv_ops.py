@@ -8,18 +8,23 @@ CVT-IO imports the file itself. ``pip install -e .`` also copies it to site-pack
 it when Python starts, so that mmdet3d's stock tools find the stand-in too.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec  # noqa: TID251 - the module is defined in this file
+from types import ModuleType
+from typing import Any, NoReturn
 
 
-def operator(name):
+def operator(name: str) -> Callable:
     """Attribute of ``mmcv._ext``: a function that raises RuntimeError when it is called."""
     if name.startswith('__'):
         raise AttributeError(name)
     if name in ('get_compiler_version', 'get_compiling_cuda_version'):  # part of mmcv's environment report
         return lambda: 'not compiled'
 
-    def missing(*args, **kwargs):
+    def missing(*args: Any, **kwargs: Any) -> NoReturn:
         raise RuntimeError(
             f'mmcv operator {name!r} is not compiled: this environment has mmcv-lite. '
             'Build mmcv with its operators: make env MMCV_OPS=1 (see docs/install.md)'
@@ -32,16 +37,16 @@ class OperatorFinder:
     """Finder and loader of the stand-in."""
 
     @staticmethod
-    def find_spec(fullname, path=None, target=None):
-        return ModuleSpec(fullname, OperatorFinder) if fullname == 'mmcv._ext' else None
+    def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, OperatorFinder) if fullname == 'mmcv._ext' else None  # type: ignore[arg-type]
 
     @staticmethod
-    def create_module(spec):
+    def create_module(spec: ModuleSpec) -> None:
         return None  # an ordinary module
 
     @staticmethod
-    def exec_module(module):
-        module.__getattr__ = operator
+    def exec_module(module: ModuleType) -> None:
+        module.__getattr__ = operator  # type: ignore[method-assign]
 
 
 if not any(getattr(finder, '__name__', '') == OperatorFinder.__name__ for finder in sys.meta_path):
