@@ -1,4 +1,4 @@
-"""Fine BEV features → logits of the full grid, without a convolution on it."""
+"""Fine BEV features → logits of the full grid, without convolutions at full resolution."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .head import CVTIOHead
 
 @MODELS.register_module()
 class CVTIOFuse(nn.Sequential):
-    """Joins the parts of the fine BEV features: a 3×3 convolution, BatchNorm, ReLU.
+    """Fuses the fine BEV features of the neck: 3×3 convolution, BatchNorm, ReLU.
 
     Args:
         in_channels: channels of the neck's output.
-        channels: of the output.
+        channels: channels of the output.
     """
 
     def __init__(self, in_channels: int, channels: int = 128) -> None:
@@ -29,12 +29,12 @@ class CVTIOFuse(nn.Sequential):
 
 @MODELS.register_module()
 class CVTIOSubPixelHead(CVTIOHead):
-    """As :class:`CVTIOHead`, on features of a grid ``upscale`` times as coarse: each cell has its logits in channels.
+    """Like :class:`CVTIOHead`, on a grid that is ``upscale`` times coarser; logits of full cells are in the channels.
 
     Args:
         in_channels: channels of the BEV features.
         upscale: full cells per cell of the features, along each side.
-        kwargs: as ``CVTIOHead``.
+        kwargs: see :class:`CVTIOHead`.
 
     Source: Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
     Neural Network, CVPR 2016, section 3.1.

@@ -14,11 +14,11 @@ from .projection import Projection
 
 @dataclass(frozen=True)
 class ValueMap:
-    """What is sampled.
+    """Token maps to sample from.
 
     Attributes:
-        value: (b, n, h, w, Z, c), of each token a slice for each height.
-        depth: (b, n, h, w, Z, 2), mean and log-spread of the log-depth that the token expects at each height, or
+        value: (b, n, h, w, Z, c), a slice per height for each token.
+        depth: (b, n, h, w, Z, 2), mean and log-spread of the log-depth that a token expects at each height, or
             ``None`` for no gate.
     """
 
@@ -28,12 +28,12 @@ class ValueMap:
 
 @dataclass(frozen=True)
 class Samples:
-    """What is read for each point: k samples, of four tokens each; those that do not exist have weight 0.
+    """Samples of each point: k samples of four tokens each; non-existent ones have weight 0.
 
     Attributes:
-        camera: (b, P, k), number of the camera.
-        u: (b, P, k), share of the image's width.
-        v: (b, P, k), share of its height.
+        camera: (b, P, k), index of the camera.
+        u: (b, P, k), horizontal image position, as a fraction of the width.
+        v: (b, P, k), vertical image position, as a fraction of the height.
         rows: (b, P, k, 4), rows of the value map, flattened to (b·n·h·w·Z, c).
         weights: (b, P, k, 4).
     """
@@ -46,18 +46,18 @@ class Samples:
 
 
 def anchored_sum(values: ValueMap, points: Projection, cameras: int) -> Tensor:
-    """For each cell, the sum over its heights of what the first cameras that see the point have there.
+    """Samples the cameras at the points of each cell and sums over heights and cameras.
 
-    The cameras of a point share its weight evenly. A sample is bilinear between tokens (the outermost go on to the
-    image's border), each of which is weighted by its gate exp(−½((log depth − mean) / spread)²).
+    The cameras of a point are weighted equally. Sampling is bilinear between tokens, with the outermost extended to the
+    image border, and each token is weighted by its gate exp(−½((log depth − mean) / spread)²).
 
     Args:
-        values: see there.
-        points: of cells·Z points, cell by cell.
-        cameras: of the cameras that see a point, so many count, in their order.
+        values: token maps.
+        points: projections of cells·Z points, cell by cell.
+        cameras: maximum number of cameras per point; the first ones that see it are used.
 
     Returns:
-        (b, cells, c) of the values' type; 0 where no camera sees any of the points.
+        (b, cells, c) with the dtype of the values; 0 where no camera sees any of the points.
     """
     if torch.compiler.is_compiling() or is_plain():
         return _dense(values, choose_samples(values, points, cameras))
@@ -65,7 +65,7 @@ def anchored_sum(values: ValueMap, points: Projection, cameras: int) -> Tensor:
 
 
 def _sparse(values: ValueMap, points: Projection, cameras: int) -> Tensor:
-    """Looks only at samples that count."""
+    """Computes only existing samples."""
     chosen = points.seen & (points.seen.cumsum(2) <= cameras)
     batch, count, n = chosen.shape
     heights = values.value.shape[4]
@@ -85,7 +85,7 @@ def _sparse(values: ValueMap, points: Projection, cameras: int) -> Tensor:
 
 
 def _dense(values: ValueMap, samples: Samples) -> Tensor:
-    """Looks at as many samples of each cell, in operators that every device and runtime has."""
+    """Computes the same number of samples for each cell, with standard operators for all devices and for export."""
     heights = values.value.shape[4]
     batch, points, _ = samples.camera.shape
     found = values.value.flatten(0, 4).index_select(0, samples.rows.flatten())
@@ -94,7 +94,7 @@ def _dense(values: ValueMap, samples: Samples) -> Tensor:
 
 
 def choose_samples(values: ValueMap, points: Projection, cameras: int) -> Samples:
-    """The samples that :func:`anchored_sum` adds up, in its arguments."""
+    """The samples that :func:`anchored_sum` adds up; same arguments."""
     batch, count, n = points.seen.shape
     order = points.seen.cumsum(2) * points.seen  # 1 for the first camera that sees a point, and so on
     ranks = torch.arange(1, cameras + 1, device=order.device)
@@ -110,7 +110,7 @@ def choose_samples(values: ValueMap, points: Projection, cameras: int) -> Sample
 
 
 def _share(seen: Tensor, cameras: int) -> Tensor:
-    """Weight of each camera that counts for a point, float32 (b, P, 1)."""
+    """Weight of each camera used for a point, float32 (b, P, 1)."""
     return 1 / seen.sum(2, keepdim=True).clamp(1, cameras).float()
 
 
@@ -120,11 +120,11 @@ def _taps(
     """The four tokens around each position, and their weights.
 
     Args:
-        values: see there.
-        image: (…), number among the batch's b·n images.
-        height: (…), number of the height.
-        u: (…), share of the image's width.
-        v: (…), share of its height.
+        values: token maps.
+        image: (…), index among the b·n images of the batch.
+        height: (…), index of the height.
+        u: (…), horizontal position, as a fraction of the width.
+        v: (…), vertical position, as a fraction of the height.
         depth: (…) metres.
 
     Returns:

@@ -13,10 +13,10 @@ _EPS = 1e-6
 
 
 class LatentBlock(nn.Module):
-    """Multi-head attention and an MLP, each on normalised input, scaled by channel and added.
+    """Multi-head attention and an MLP, each with pre-norm, LayerScale and a residual connection.
 
-    Queries and keys have unit length in each head, and their products are multiplied by a learned temperature: 10 at
-    the start, never more than 100. So the logits are bounded, whatever the weights grow to.
+    Queries and keys are normalised to unit length per head, and their products multiplied by a learned temperature,
+    initially 10 and at most 100. This bounds the attention logits regardless of the weights.
 
     Args:
         dim: channels d.
@@ -42,12 +42,12 @@ class LatentBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor, context: Tensor, scales: Tensor) -> Tensor:
-        """Reads the context and refines.
+        """Applies attention and MLP.
 
         Args:
             x: (b, Q, d).
-            context: (b, K, d), what is read; ``x`` itself for self-attention.
-            scales: (2, d), factors of the attention's and the MLP's output.
+            context: (b, K, d), attended to; ``x`` itself for self-attention.
+            scales: (2, d), LayerScale of attention and MLP.
 
         Returns:
             (b, Q, d).
@@ -59,7 +59,7 @@ class LatentBlock(nn.Module):
         return x + scales[1] * self.mlp(self.mlp_norm(x))
 
     def queries_and_keys(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """What the softmax is taken of the products of: (b, m, Q, c) with the temperature, and (b, m, K, c)."""
+        """Queries (b, m, Q, c), including the temperature, and keys (b, m, K, c), whose products are the logits."""
         query = F.normalize(self._split_heads(self.to_q(self.query_norm(x))), dim=-1, eps=_EPS)
         key = F.normalize(self._split_heads(self.to_k(self.context_norm(context))), dim=-1, eps=_EPS)
         temperature = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
@@ -71,12 +71,12 @@ class LatentBlock(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """The factors of a :class:`LatentBlock`'s two outputs, of one set for each pass.
+    """Scales of the two outputs of a :class:`LatentBlock`, one set per pass.
 
     Args:
         dim: channels d.
-        passes: sets.
-        initial: value at the start.
+        passes: number of sets.
+        initial: initial value.
     """
 
     def __init__(self, dim: int, passes: int = 1, initial: float = 0.1) -> None:

@@ -1,4 +1,4 @@
-"""Where the cells of a grid that covers the BEV grid lie, and features of that place."""
+"""Positions of the cells of a grid that covers the BEV grid, and their embedding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...geometry import BEVGrid
 def cell_centres(grid: BEVGrid, size: tuple[int, int]) -> Tensor:
     """Ego metres (x, y) of the centres of ``size`` equal cells that tile the BEV grid: (2, height, width) float64.
 
-    A label's cell i has its centre at BEV pixel i, so the grid reaches from pixel −½ to ``size`` − ½.
+    The centre of label cell i is at BEV pixel i, so the grid extends from pixel −½ to ``size`` − ½.
     """
     axes = [
         (torch.arange(n, dtype=torch.float64) + 0.5) * (full / n) - 0.5 for n, full in zip(size, grid.size, strict=True)
@@ -24,9 +24,9 @@ def cell_centres(grid: BEVGrid, size: tuple[int, int]) -> Tensor:
 
 
 def area_means(size: int, count: int) -> Tensor:
-    """Matrix (count, size) that takes the means of ``count`` equal parts of an axis of ``size`` cells.
+    """Matrix (count, size) that averages ``count`` equal parts of an axis of ``size`` cells.
 
-    A cell that lies in two parts counts in each by its share.
+    A cell that overlaps two parts is weighted by the overlap.
     """
     edges = torch.arange(count + 1, dtype=torch.float64)[:, None] * size / count
     cells = torch.arange(size, dtype=torch.float64)
@@ -35,13 +35,13 @@ def area_means(size: int, count: int) -> Tensor:
 
 
 class MetricPosition(nn.Module):
-    """Position of each cell of a grid: a learned part, and a projection of Fourier features of its metric centre.
+    """Position embedding of grid cells: a learned part plus a projection of Fourier features of the metric centre.
 
     Args:
         dim: channels d.
         grid: the full BEV grid.
         size: cells (height, width) that tile it.
-        bands: frequencies; wavelengths from twice the grid's longer side downwards, each half of the one before.
+        bands: number of frequencies; the longest wavelength is twice the grid's longer side, each next one half of it.
 
     Source: Jaegle et al., Perceiver IO, 2021, appendix D (Fourier position features).
     """
@@ -53,7 +53,7 @@ class MetricPosition(nn.Module):
         self.size = size
         self.learned = nn.Parameter(0.02 * torch.randn(dim, *size))
         self.embed = nn.Linear(2 + 4 * bands, dim)
-        # Follows from the grid, so it is not a part of the weights.
+        # Determined by the grid, so not part of the state dict.
         features = fourier_features(cell_centres(grid, size) / (max(grid.metres) / 2), bands)
         self.register_buffer('features', features.float(), persistent=False)
 

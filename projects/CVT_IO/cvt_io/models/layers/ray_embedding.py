@@ -1,4 +1,4 @@
-"""Where an image token looks from and where to."""
+"""Embedding of the rays of image tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .camera_rays import Rig
 
 
 class RayEmbedding(nn.Module):
-    """Embeds each token's ray, given by direction, camera centre and moment (centre × direction, Plücker).
+    """Embeds the ray of each token: direction, camera centre and moment (centre × direction, Plücker).
 
     Args:
         dim: channels d.
@@ -23,15 +23,15 @@ class RayEmbedding(nn.Module):
         self.embed = nn.Sequential(nn.Linear(9, dim), nn.GELU(), nn.Linear(dim, dim))
 
     def forward(self, rig: Rig, size: tuple[int, int]) -> Tensor:
-        """Args: rig, of n cameras; size (h, w) of the token grid. Returns: (b, n, h·w, d)."""
+        """Args: rig of n cameras; size (h, w) of the token grid. Returns: (b, n, h·w, d)."""
         return self.embed(token_rays(rig, size))
 
 
 def token_rays(rig: Rig, size: tuple[int, int]) -> Tensor:
-    """Unit direction, centre and moment in the ego frame, metres, of the ray through each token's middle.
+    """Unit direction, centre and moment of the ray through the centre of each token, in the ego frame, metres.
 
     Args:
-        rig: of n cameras.
+        rig: calibration of n cameras.
         size: (h, w) of the token grid, which covers the image.
 
     Returns:

@@ -12,7 +12,7 @@ def to_tokens(in_channels: int, dim: int) -> nn.Sequential:
 
 
 class ImageNeck(nn.Module):
-    """Joins the fine features of each image with its coarse tokens.
+    """Fuses the fine features of each image with its coarse tokens.
 
     Args:
         in_channels: channels C of the fine features.
@@ -34,6 +34,6 @@ class ImageNeck(nn.Module):
         )
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
-        """Args: features (b, C, h, w) and coarse tokens (b, d, h', w'), of images. Returns: (b, d, h, w)."""
+        """Args: features (b, C, h, w) and coarse tokens (b, d, h', w') of b images. Returns: (b, d, h, w)."""
         fine = self.fine(features)
         return self.mix((fine + F.interpolate(coarse, fine.shape[-2:], mode='bilinear', align_corners=False)).relu())

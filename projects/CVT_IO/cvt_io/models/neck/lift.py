@@ -1,4 +1,4 @@
-"""Lift: image tokens → BEV features, by where the cells' points project to."""
+"""Lift: image tokens → BEV features, sampled at projected points."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ _MAX_LOG_SPREAD = 3.0
 
 
 class Lift(nn.Module):
-    """Points at several heights over each BEV cell fetch what the cameras that see them have there.
+    """Projects points at several heights above each BEV cell into the cameras and samples the tokens there.
 
-    The cost is linear in cells times heights; no image token attends to anything. Each height has its own slice of the
-    projected tokens, and the heights are summed. A token weighs a sample by how well the point's depth fits the depth
-    that it expects.
+    The cost is linear in cells times heights. Each height has its own slice of the projected tokens, and the heights
+    are summed. Samples are weighted by how well the depth of the point matches the depth that the token predicts.
 
     Args:
         dim: channels d of the tokens.
-        channels: of the output.
+        channels: channels of the output.
         grid: the full BEV grid.
         size: cells (height, width) of the output.
-        heights: of the points, metres over the ground.
-        cameras: of the cameras that see a point, so many count, in their order.
-        gate: weigh the samples by depth.
+        heights: heights of the points above the ground in metres.
+        cameras: maximum number of cameras per point; the first ones that see it are used.
+        gate: whether to weight samples by depth.
 
     Source: Harley et al., Simple-BEV, ICRA 2023, section 3 (bilinear sampling of projected points); Philion & Fidler,
     Lift, Splat, Shoot, ECCV 2020, section 3.1 (a depth for each token).
@@ -52,7 +51,7 @@ class Lift(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.cameras = size, cameras
-        # Follows from the grid, so it is not a part of the weights.
+        # Determined by the grid, so not part of the state dict.
         self.register_buffer('points', _points(grid, size, heights), persistent=False)
         self.to_value = nn.Linear(dim, len(heights) * channels)
         self.to_depth = nn.Linear(dim, len(heights) * 2) if gate else None
@@ -68,7 +67,7 @@ class Lift(nn.Module):
         return self.norm(lifted.transpose(1, 2).unflatten(2, self.size)).relu()
 
     def values(self, tokens: Tensor) -> ValueMap:
-        """What the points fetch, of tokens (b, n, d, h, w)."""
+        """Token maps to sample from, for tokens (b, n, d, h, w)."""
         tokens = tokens.movedim(2, -1)
         heights = len(self.points) // (self.size[0] * self.size[1])
         value = self.to_value(tokens).unflatten(-1, (heights, -1))

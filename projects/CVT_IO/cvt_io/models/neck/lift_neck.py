@@ -1,4 +1,4 @@
-"""The neck of ``cvt_io_v3``: the lift gives the latents metric ground."""
+"""The neck of ``cvt_io_v3``: a lift and a latent array with metric positions."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _FINE, _MID = 2, 4  # full BEV cells per cell
 class CVTIOLiftNeck(nn.Module):
     """Image features → BEV features, by sampling at projected points and through a latent array.
 
-    The lift fills a fine grid (half the full one); a mid grid (a quarter) reads the latents, is refined, and is joined
-    to the lift again. Either of the two may be left out.
+    The lift fills a fine grid (half the resolution); a mid grid (a quarter) attends to the latents, is refined, and is
+    concatenated with the lift. Either of the two can be omitted.
 
     Args:
         in_channels: channels of the fine and of the coarse image features.
         bev_grid: the full BEV grid, ``dict(size=(h, w), metres=(h_m, w_m))``.
         dim: channels d, a multiple of 4.
         lift: arguments of :class:`Lift` (``channels``, ``heights``, ``cameras``, ``gate``); ``None`` for no lift.
-        latents: ``size`` (side N of the latent grid, or (rows, columns)), ``depth`` (passes L), ``shared`` (one set of
-            weights for all passes, or one for each) and ``heads``; ``None`` for no latents.
+        latents: ``size`` (side N of the latent grid, or (rows, columns)), ``depth`` (number of passes L), ``shared``
+            (whether all passes share their weights) and ``heads``; ``None`` for no latents.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class CVTIOLiftNeck(nn.Module):
         self.trunk = nn.Sequential(_norm_conv(dim, dim), nn.ReLU(inplace=True), _norm_conv(dim, dim))
 
     def forward(self, features: Sequence[Tensor], rig: Rig) -> Tensor:
-        """From images to the fine BEV grid.
+        """Computes features on the fine BEV grid.
 
         Args:
             features: two scales, fine and coarse, each (b, n, C, h, w).

@@ -15,14 +15,14 @@ from ..layers.ray_embedding import RayEmbedding
 
 
 class MetricLatentArray(nn.Module):
-    """N×N latents that tile the BEV grid: their positions, and what the lift has in their place.
+    """N×N latents that tile the BEV grid, initialised from their position and the lifted features there.
 
     Args:
         dim: channels d.
         grid: the full BEV grid.
         size: latents (rows, columns).
-        lift_channels: channels of the lifted BEV features; 0 without.
-        lift_size: their cells (height, width).
+        lift_channels: channels of the lifted BEV features; 0 for none.
+        lift_size: cells (height, width) of the lifted features.
     """
 
     rows: Tensor
@@ -34,7 +34,7 @@ class MetricLatentArray(nn.Module):
         super().__init__()
         self.position = MetricPosition(dim, grid, size)
         self.from_lift = nn.Linear(lift_channels, dim) if lift_channels else None
-        # Pooling of any size to any size as two matrix products, which all runtimes have.
+        # Adaptive pooling as two matrix products, which all runtimes support.
         self.register_buffer('rows', area_means(lift_size[0], size[0]), persistent=False)
         self.register_buffer('columns', area_means(lift_size[1], size[1]).T.contiguous(), persistent=False)
 
@@ -48,7 +48,7 @@ class MetricLatentArray(nn.Module):
 
 
 class MetricEncode(nn.Module):
-    """The latents read the tokens of all cameras, once.
+    """The latents attend to the tokens of all cameras once.
 
     Args:
         dim: channels d.
@@ -70,12 +70,12 @@ class MetricEncode(nn.Module):
 
 
 class MetricProcess(nn.Module):
-    """Self-attention among the latents, ``depth`` times, each time with its own LayerScale.
+    """Self-attention among the latents, ``depth`` times, with a separate LayerScale for each pass.
 
     Args:
         dim: channels d.
-        depth: passes L.
-        shared: one set of weights for all passes, or one for each.
+        depth: number L of passes.
+        shared: whether all passes share their weights.
         heads: attention heads.
     """
 
@@ -93,7 +93,7 @@ class MetricProcess(nn.Module):
 
 
 class MetricDecode(nn.Module):
-    """The BEV cells read the latents, once.
+    """The BEV cells attend to the latents once.
 
     Args:
         dim: channels d.

@@ -1,4 +1,4 @@
-"""What the parts of ``cvt_io_v3`` look at, worked out beside the forward pass."""
+"""Attention and sampling maps of ``cvt_io_v3``, computed separately from the forward pass."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .lift import Lift
 
 @dataclass(frozen=True)
 class LiftSamples:
-    """Where the lift samples for each of P BEV cells: S samples, all heights, cameras and fine cells in it.
+    """Samples of the lift for each of P BEV cells: S samples over heights, cameras and the fine cells inside.
 
     Attributes:
-        camera: (b, P, S), number of the camera.
-        u: (b, P, S), share of the image's width.
-        v: (b, P, S), share of its height.
-        weight: (b, P, S), the camera's share times the depth gate, 0 to 1; 0 where there is no such sample.
+        camera: (b, P, S), index of the camera.
+        u: (b, P, S), horizontal position, as a fraction of the width.
+        v: (b, P, S), vertical position, as a fraction of the height.
+        weight: (b, P, S), weight of the camera times the depth gate, in [0, 1]; 0 for non-existent samples.
     """
 
     camera: Tensor
@@ -31,11 +31,11 @@ class LiftSamples:
 
 
 def metric_weights(block: LatentBlock, x: Tensor, context: Tensor) -> Tensor:
-    """The weights with which a block mixes its values.
+    """Attention weights of a block.
 
     Args:
         block: the attention block.
-        x: (b, Q, d), as the block is given it.
+        x: (b, Q, d), as passed to the block.
         context: (b, K, d).
 
     Returns:
@@ -46,13 +46,13 @@ def metric_weights(block: LatentBlock, x: Tensor, context: Tensor) -> Tensor:
 
 
 def lift_samples(lift: Lift, tokens: Tensor, rig: Rig, cells: tuple[int, int]) -> LiftSamples:
-    """The samples of a lift, by cells of a coarser grid.
+    """Samples of a lift, grouped by the cells of a coarser grid.
 
     Args:
         lift: the lift.
-        tokens: (b, n, d, h, w), as it is given them.
-        rig: of the n cameras.
-        cells: (rows, columns) of the P cells, which divide the lift's.
+        tokens: (b, n, d, h, w), as passed to the lift.
+        rig: calibration of the n cameras.
+        cells: (rows, columns) of the P cells, which divide those of the lift.
     """
     found = choose_samples(lift.values(tokens), project_points(lift.points, rig), lift.cameras)
     rows, columns = (fine // coarse for fine, coarse in zip(lift.size, cells, strict=True))
