@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +22,8 @@ from tests.labels import odd_sets
 from tests.tiny import REPO, TINY_GRID, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool
 
-MINE = """
-name: mine
-version: v1.0-custom
-cameras: [front_left, front, front_right, back_left, back_right]
-reference: front
-splits: splits.json
-map: false
-"""
+#: The worked examples of the documentation.
+MINE, MASKS = re.findall(r'```yaml\n(.*?)```', (REPO / 'docs/own_data.md').read_text(), re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -288,12 +283,11 @@ def test_masks_of_ones_own(toy_root, tmp_path, kind):
                 Image.fromarray(plane.astype(np.uint8) * 255).save(path)
             else:
                 np.savez_compressed(path, **{name: plane})
-    masks = {name: f'bev/{name}/{{scene}}/{{token}}.{kind}' for name in ('car', 'road_segment')}
     description = root / 'masks.yaml'
-    description.write_text(json.dumps(dict(version='v1.0-mini', masks=masks)))
+    description.write_text(MASKS.replace('.png', f'.{kind}'))
     run(root, description)
     missing = infos(root, 'train')['metainfo']['missing_classes']
-    assert missing == [name for name in CLASSES if name not in masks]
+    assert missing == [name for name in CLASSES if name not in ('car', 'road_segment')]
     for token, planes in expected.items():
         (path,) = root.glob(f'cvt_io_labels/*/*/{token}.png')
         label = read_label(path)
