@@ -40,8 +40,8 @@ class CVTIOOneCycleLR(OneCycleLR):
         Raises:
             DataError: the checkpoint has more steps than the schedule.
         """
-        done, length = state_dict['last_step'], state_dict['total_steps']
-        if done > self.total_steps:
+        done, length = state_dict['_global_step'], state_dict['total_steps']
+        if done >= self.total_steps:
             raise DataError(
                 f'max_iters: the run to be resumed has {done} of its {length - 1} steps behind it, more than the '
                 f'{self.total_steps - 1} of this config'
@@ -52,7 +52,8 @@ class CVTIOOneCycleLR(OneCycleLR):
                 f'one of {length - 1}.',
                 logger='current',
             )
-        self.last_step, self._global_step = done, state_dict['_global_step']
+        self._global_step = done
+        self.last_step = min(done, self.end - 1) - self.begin  # a run that is over stood still at its end
         peaks = self._format_param('max_lr', self.optimizer, self.eta_max)
         for group, peak in zip(self.optimizer.param_groups, peaks, strict=True):
             group['max_lr'], group['initial_lr'] = peak, peak / self.div_factor

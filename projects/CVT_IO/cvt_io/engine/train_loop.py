@@ -74,7 +74,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         """Launches training, or continues it from ``iter``; returns the model."""
         optim_wrapper = self.runner.optim_wrapper
         if optim_wrapper._accumulative_counts != 1:
-            raise ValueError('optim_wrapper.accumulative_counts: expected 1; set train_cfg.base_batch_size instead')
+            raise DataError('optim_wrapper.accumulative_counts: expected 1; set train_cfg.base_batch_size instead')
         optim_wrapper._accumulative_counts = self.accumulate
         optim_wrapper.initialize_count_status(
             self.runner.model, self._iter * self.accumulate, self._max_iters * self.accumulate
