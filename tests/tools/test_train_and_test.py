@@ -119,7 +119,7 @@ def test_resume_falls_back_on_a_checkpoint_that_can_be_read(trained, toy_root, t
     assert run_tool('tools/train.py', *words) is None
     told = capfd.readouterr().err
     assert (
-        f'warning: {last}: cannot read checkpoint' in told and f'going on from {last.with_name("iter_2.pth")}' in told
+        f'warning: {last}: cannot read checkpoint' in told and f'resuming from {last.with_name("iter_2.pth")}' in told
     )
     assert torch.load(last, weights_only=True)['meta']['iter'] == 4
 
@@ -178,6 +178,7 @@ def test_logger_without_its_package(toy_root, tmp_path, monkeypatch):
     config.write_text(f'_base_ = [{str(TOY_CONFIG)!r}]\n{backends}\n')
     Visualizer._instance_dict.clear()
     found = run_tool('tools/train.py', config, '--work-dir', tmp_path / 'work', *options(toy_root))
+    Visualizer._instance_dict.clear()
     assert found == 'error: Please run "pip install wandb" to install wandb'
 
 
@@ -278,7 +279,11 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
         ('train', ['load_from=none.pth'], 'none.pth: cannot read checkpoint: No such file'),
         ('train', ['load_from=TEXT'], 'TEXT: cannot read checkpoint'),
         ('train', ['model.neck.type=Foo'], 'model: KeyError: Foo is not in the mmdet3d::model registry'),
-        ('train', ['model.backbone.arch=b2'], 'model.neck.in_channels: expected (16, 24), the channels of this'),
+        (
+            'train',
+            ['model.neck.in_channels=[16,32]'],
+            'model.neck.in_channels: expected (16, 24), the channels of this',
+        ),
         ('train', ['optim_wrapper.accumulative_counts=2'], 'optim_wrapper.accumulative_counts: expected 1, found 2'),
         (
             'train',
