@@ -282,7 +282,7 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
         (
             'train',
             ['model.neck.in_channels=[16,32]'],
-            'model.neck.in_channels: expected (16, 24), the channels of this',
+            'neck.in_channels: expected (16, 24), the channels of this',
         ),
         ('train', ['optim_wrapper.accumulative_counts=2'], 'optim_wrapper.accumulative_counts: expected 1, found 2'),
         (
