@@ -116,6 +116,12 @@ def test_arrays_of_impossible_shapes(tmp_path, shape):
         read_info_pickle(path)
 
 
+def test_bare_name_in_place_of_an_array(tmp_path, toy_root, frame):
+    entry = mmdet3d_info(toy_root, frame) | {'ego2global': np.core.multiarray._reconstruct}
+    with pytest.raises(DataError, match='ego2global: expected 4×4 finite numbers'):
+        parsed(mmdet3d_pickle(toy_root, frame, tmp_path, entry))
+
+
 def test_lists_that_grow_exponentially(tmp_path, toy_root, frame):
     """A hundred bytes that would be 10²⁰ numbers."""
     value: object = 1.0
