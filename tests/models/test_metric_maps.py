@@ -7,7 +7,6 @@ import pytest
 import torch
 from mmdet3d.registry import MODELS
 
-from projects.CVT_IO.cvt_io.engine.hooks.health.entropy import attention_entropy
 from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
 from projects.CVT_IO.cvt_io.models.attention_maps import attention_maps
 from projects.CVT_IO.cvt_io.models.neck.metric_maps import metric_weights
@@ -91,15 +90,3 @@ def test_ablations():
     assert maps.samples is None and maps.decode is not None
     with pytest.raises(ValueError, match='expected a model with latents, found none'):
         attention_maps(model_of(latents=None), **inputs_of(2))
-
-
-def test_entropy_of_the_latents_attention():
-    """Even attention has all of the entropy; one token that is sought by a hot head has little."""
-    model, inputs = model_of(), inputs_of(2)
-    block = model.neck.encode.block
-    block.logit_scale.data.fill_(-20)
-    assert attention_entropy(model, inputs) == pytest.approx(1, abs=1e-4)
-    block.logit_scale.data.fill_(math.log(100))
-    block.to_k.weight.data.copy_(random_grid(8, 8))
-    assert 0 < attention_entropy(model, inputs) < 0.9
-    assert attention_entropy(model_of(latents=None), inputs) is None

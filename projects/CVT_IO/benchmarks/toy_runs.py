@@ -104,7 +104,7 @@ def train(run: ToyRun, folder: Path, data_root: Path, steps: int) -> Run:
         'max_iters': steps,
         'train_cfg.val_interval': steps,
         'randomness.seed': run.seed,
-        'default_hooks.health.action': 'go_on',  # a collapse is a result
+        'default_hooks.health.action': 'warn',  # a collapse is a result
     }
     if not last_checkpoint(work_dir, steps).is_file():
         words = cfg_options(data_root, options | run.options)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ..errors import DataError
+from ..errors import DataError, raise_if_of_machine
 from ..geometry import BEVGrid
 from .classes import CLASSES
 
@@ -104,6 +104,7 @@ def read_stored(path: str | Path, grid: BEVGrid | None = None) -> StoredLabel:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
+        raise_if_of_machine(error)
         raise DataError(f'{path}: cannot read label file: {error.strerror}') from error
     return decode_stored(data, grid, path)
 
