@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from ....fileio.atomic import write_atomic
 from ....fileio.checkpoint import CheckpointError, check_weights
 from ....models import unwrap_model
+from ...schedule import CVTIOOneCycleLR
 
 #: Beside mmengine's ``last_checkpoint``: path of the last checkpoint that is known to be healthy.
 POINTER = 'last_healthy'
@@ -145,4 +146,6 @@ def lower_rate(runner: Runner, factor: float) -> float:
     for scheduler in runner.param_schedulers or []:
         if scheduler.param_name == 'lr':
             scheduler.base_values = [value * factor for value in scheduler.base_values]
+            if isinstance(scheduler, CVTIOOneCycleLR):
+                scheduler.scale *= factor
     return runner.optim_wrapper.param_groups[0]['lr']
