@@ -1,6 +1,5 @@
 """The maps of ``cvt_io_v3``, against the blocks' outputs and naive projections."""
 
-import math
 from itertools import product
 
 import pytest
@@ -11,7 +10,7 @@ from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
 from projects.CVT_IO.cvt_io.models.attention_maps import attention_maps
 from projects.CVT_IO.cvt_io.models.neck.metric_maps import metric_weights
 from tests.models import naive_v3
-from tests.models.cases import TALL, error, random_grid, random_weights
+from tests.models.cases import TALL, error, random_weights
 from tests.models.naive import Calibration
 from tests.models.test_latent_block import INPUTS, block_of
 from tests.models.test_segmentor import inputs_of
