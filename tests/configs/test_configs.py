@@ -138,7 +138,7 @@ def _keys(path: Path) -> set[str]:
     return set(Config.fromfile(path).keys())
 
 
-@pytest.mark.parametrize('name', [*NOTES, *(name for name in OTHERS if not name.endswith(('100x50', 'demo')))])
+@pytest.mark.parametrize('name', [*NOTES, *OTHERS])
 def test_shipped_configs_need_no_resolving(name):
     """Their settings are at every place already, so that mmengine's plain Runner trains the same."""
     path = str(CONFIGS / f'{name}.py')
