@@ -18,21 +18,8 @@ from mmengine.logging import print_log
 from ..errors import DataError
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES, MAP_CLASSES
-from ..labels.infos import (
-    are_calibrated,
-    check_frame,
-    choose_images,
-    parse_image,
-    read_infos,
-    read_metainfo,
-)
-from ..labels.layout import (
-    EXTRA_TAG,
-    NO_VALIDATION,
-    check_label_grid,
-    grid_arguments,
-    labels_root,
-)
+from ..labels.infos import are_calibrated, check_frame, choose_images, parse_image, read_infos, read_metainfo
+from ..labels.layout import EXTRA_TAG, NO_VALIDATION, check_label_grid, grid_arguments, labels_root
 from ..labels.mmdet3d import LIMITS as LIMITS_OF_MMDET3D
 from ..labels.mmdet3d import MMDet3DInfos
 from ..labels.nuscenes.label_maker import stored_label

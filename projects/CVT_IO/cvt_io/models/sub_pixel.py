@@ -21,9 +21,7 @@ class CVTIOFuse(nn.Sequential):
 
     def __init__(self, in_channels: int, channels: int = 128) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
+            nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
         )
 
 

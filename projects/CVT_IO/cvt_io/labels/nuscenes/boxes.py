@@ -8,12 +8,7 @@ import cv2
 import numpy as np
 
 from ...geometry import BEVGrid
-from ..classes import (
-    CLASSES,
-    FIRST_BOX_CLASS,
-    class_of,
-    is_vehicle,
-)
+from ..classes import CLASSES, FIRST_BOX_CLASS, class_of, is_vehicle
 from ..frame import Annotation
 from .raster import pixels_from_world, to_cells
 

@@ -18,14 +18,7 @@ from ..classes import CLASSES, MAP_CLASSES
 from ..description import DatasetDescription
 from ..frame import Frame
 from ..infos import read_metainfo, write_infos
-from ..layout import (
-    EXTRA_TAG,
-    GRID_FILE,
-    NO_VALIDATION,
-    grid_json,
-    infos_path,
-    label_dir,
-)
+from ..layout import EXTRA_TAG, GRID_FILE, NO_VALIDATION, grid_json, infos_path, label_dir
 from .images import whole_frames
 from .label_maker import LabelMaker
 from .map_layers import MapLayers

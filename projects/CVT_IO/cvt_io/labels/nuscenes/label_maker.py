@@ -13,13 +13,7 @@ import numpy as np
 from ...errors import DataError
 from ...fileio.atomic import write_atomic
 from ...geometry import BEVGrid
-from ..codec import (
-    FORMAT_VERSION,
-    StoredLabel,
-    decode_stored,
-    encode_label,
-    read_stored,
-)
+from ..codec import FORMAT_VERSION, StoredLabel, decode_stored, encode_label, read_stored
 from ..frame import Frame
 from .boxes import draw_boxes
 from .map_layers import MapLayers
@@ -58,13 +52,7 @@ class LabelMaker:
         drawing = self.masks.digest(frame) if self.masks is not None else None
         if frame.location in self.maps:
             drawing = self.maps[frame.location].digest
-        inputs = [
-            FORMAT_VERSION,
-            self.grid.to_dict(),
-            drawing,
-            frame.world_from_ego.tolist(),
-            frame.annotations,
-        ]
+        inputs = [FORMAT_VERSION, self.grid.to_dict(), drawing, frame.world_from_ego.tolist(), frame.annotations]
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
     def state(self, frame: Frame) -> int | str:
