@@ -6,16 +6,17 @@ PY := .venv/bin/python
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-	@echo 'Variables: PYTHON=… (3.11)  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench, torture, gallery)'
+	@echo 'Variables: PYTHON=…  MMCV_OPS=1  TORCH="torch==… [pip options]"  CVT_IO_CACHE=…  ARGS="…" (for pytest, demo, bench, torture, gallery)'
 
 env: ## make or update the environment in .venv
 	@bash tools/misc/setup_env.sh
 
-lint: env ## code style, types and docstring coverage
+lint: env ## code style, types, docstring coverage and spelling
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m interrogate --quiet projects/CVT_IO tools
+	$(PY) -m codespell_lib
 
 format: env ## apply the code style
 	$(PY) -m ruff check --fix .
@@ -28,10 +29,10 @@ test: export MPLBACKEND = Agg
 test: env ## all tests
 	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
-demo: env ## toy world, a small model trained and tested on it, figures and pictures
+demo: env ## train a small model on a toy world, test it on unseen scenes, draw it
 	$(PY) tools/misc/toy_demo.py $(ARGS)
 
-bench: env ## speed and memory against plain ways of doing the same, as in docs/speed.md
+bench: env ## benchmark speed and memory, as in docs/speed.md
 	$(PY) tools/analysis_tools/benchmark_targets.py $(ARGS)
 
 torture: export OMP_NUM_THREADS = 1
@@ -40,7 +41,7 @@ torture: export MPLBACKEND = Agg
 torture: env ## the slow tests: kills, damaged and hostile files, long runs (see docs/reliability.md)
 	$(PY) -m pytest -m slow $(ARGS)
 
-gallery: env ## the documents' pictures again, from the published toy weights
+gallery: env ## regenerate the documents' pictures from the published toy weights
 	$(PY) tools/misc/gallery.py $(ARGS)
 
 clean: ## remove the tools' caches

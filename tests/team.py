@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -70,6 +71,7 @@ def _run_tool(tool: str, *words: object) -> None:
 
 def _member(rank: int, size: int, store: Path, work: Callable, args: tuple) -> Any:
     torch.set_num_threads(1)
+    os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(size)}  # as torchrun does
     if size == 1:
         return work(*args)
     torch.distributed.init_process_group('gloo', f'file://{store}', TIMEOUT, rank=rank, world_size=size)

@@ -7,9 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import pytest
+import torch
+from mmcv.utils.ext_loader import load_ext
+
+from projects.CVT_IO.cvt_io_mmcv_ops import OperatorFinder
 
 ROOT = Path(__file__).parents[1]
 SHELL_TOOLS = [
@@ -41,6 +47,7 @@ case "$*" in
   *sys.version_info*) echo "${FAKE_VERSION:-3.11}" ;;
   *ensurepip*) exit "${FAKE_NO_VENV:-0}" ;;
   *sysconfig*) echo "${FAKE_INCLUDE:-/nowhere}" ;;
+  *'version("mmcv")'*) exit "${FAKE_NO_MMCV:-1}" ;;
   *'import cv2'*) exit "${FAKE_IMPORT_FAILS:-0}" ;;
   '-m venv '*) folder=${!#}; mkdir -p "$folder/bin" "$folder/lib"; cp "$here" "$folder/bin/python" ;;
   '-m pip --version') ;;
@@ -66,7 +73,7 @@ class Machine:
         for path in (self.checkout / 'tools/misc', self.home, self.bin, folder / 'include'):
             path.mkdir(parents=True)
         shutil.copy(ROOT / 'tools/misc/setup_env.sh', self.checkout / 'tools/misc')
-        for name in ('pyproject.toml', 'requirements.txt'):
+        for name in ('pyproject.toml', 'setup.py', 'requirements.txt'):
             shutil.copy(ROOT / name, self.checkout)
         shutil.copytree(ROOT / 'requirements', self.checkout / 'requirements')
         for tool in SHELL_TOOLS:
@@ -120,12 +127,38 @@ def refuses(machine: Machine, *parts: str, **variables: str) -> None:
     assert not (machine.checkout / '.venv').exists()
 
 
-def test_another_python_is_refused(machine: Machine) -> None:
-    refuses(machine, 'Python 3.11 is needed', 'python3.11: 3.13', 'python3: not found', FAKE_VERSION='3.13')
+@pytest.mark.parametrize('version', ['3.9', '3.13'])
+def test_another_python_is_refused(machine: Machine, version: str) -> None:
+    refuses(machine, 'Python 3.10, 3.11 or 3.12 is needed', f'python3.11 is {version}', 'numpy', FAKE_VERSION=version)
 
 
 def test_a_named_python_is_the_only_candidate(machine: Machine) -> None:
-    refuses(machine, 'Python 3.11 is needed', '/nowhere/python: not found', PYTHON='/nowhere/python')
+    refuses(machine, 'is needed, found no /nowhere/python', PYTHON='/nowhere/python')
+
+
+def test_no_python_at_all(machine: Machine) -> None:
+    (machine.bin / 'python3.11').unlink()
+    refuses(machine, 'Python 3.10, 3.11 or 3.12 is needed, found none')
+
+
+@pytest.mark.parametrize('named', [{}, {'PYTHON': 'python3.12'}])
+def test_a_python_of_pyenv_is_found_behind_its_shim(machine: Machine, named: dict[str, str]) -> None:
+    """The shim of a version that pyenv has not made the default only prints a message."""
+    (machine.bin / 'python3.11').unlink()
+    machine.add('python3.12', '#!/bin/sh\nexit 127\n')
+    behind = machine.home / '.pyenv/versions/3.12.1/bin/python'
+    behind.parent.mkdir(parents=True)
+    behind.write_text(FAKE_PYTHON)
+    behind.chmod(0o755)
+    result = machine.run(FAKE_VERSION='3.12', **named)
+    assert f'with {behind}\n' in result.stdout, result
+
+
+def test_environment_follows_the_named_python(machine: Machine) -> None:
+    machine.run()
+    assert machine.run().stdout == ''  # the Python of .venv is kept
+    (machine.checkout / '.venv/bin/python').write_text('#!/bin/sh\necho 3.11\n')
+    assert 'making' in machine.run(PYTHON='python3.11', FAKE_VERSION='3.12').stdout
 
 
 def test_a_python_of_another_name_is_found(machine: Machine) -> None:
@@ -140,9 +173,9 @@ def test_missing_venv_module(machine: Machine) -> None:
 
 
 def test_too_little_disk(machine: Machine) -> None:
-    # 7 GiB and a bit: 7,500,000 of 1024 bytes = 7.15 GiB.
-    machine.add('df', '#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 7500000 99% /"\n')
-    refuses(machine, '8 GB of free disk', str(machine.checkout), 'found 7 GB')
+    # 6 GiB and a bit: 6,500,000 of 1024 bytes = 6.2 GiB.
+    machine.add('df', '#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 6500000 99% /"\n')
+    refuses(machine, '7 GB of free disk', str(machine.checkout), 'found 6 GB')
 
 
 def test_enough_disk(machine: Machine) -> None:
@@ -154,17 +187,17 @@ def test_enough_disk(machine: Machine) -> None:
 def test_no_compiler(machine: Machine, variables: dict[str, str]) -> None:
     if not variables:
         (machine.bin / 'g++').unlink()
-    refuses(machine, 'C++ compiler', variables.get('CXX', 'g++'), **variables)
+    refuses(machine, 'C++ compiler', variables.get('CXX', 'g++'), MMCV_OPS='1', **variables)
 
 
 def test_no_python_headers(machine: Machine) -> None:
-    refuses(machine, '/gone/Python.h', 'python3.11-dev', FAKE_INCLUDE='/gone')
+    refuses(machine, '/gone/Python.h', 'python3.11-dev', MMCV_OPS='1', FAKE_INCLUDE='/gone')
 
 
 def test_a_cached_wheel_needs_no_compiler(machine: Machine) -> None:
     (machine.bin / 'g++').unlink()
     machine.put_wheel('2.13.0+cpu')
-    result = machine.run(FAKE_INCLUDE='/gone')
+    result = machine.run(MMCV_OPS='1', FAKE_INCLUDE='/gone')
     assert result.returncode == 0, result.stderr
     assert machine.builds() == []
     assert any('mmcv-2.1.0-cached.whl' in call for call in machine.pip_calls())
@@ -172,37 +205,51 @@ def test_a_cached_wheel_needs_no_compiler(machine: Machine) -> None:
 
 def test_a_wheel_of_another_torch_is_not_used(machine: Machine) -> None:
     machine.put_wheel('2.4.1')
-    assert machine.run().returncode == 0
+    assert machine.run(MMCV_OPS='1').returncode == 0
     assert len(machine.builds()) == 1
     assert not any('cached.whl' in call for call in machine.pip_calls())
     (machine.bin / 'g++').unlink()
     shutil.rmtree(machine.checkout / '.venv')
     shutil.rmtree(machine.wheels / 'torch-2.13.0+cpu-cp311-linux_x86_64')
-    result = machine.run()  # a wheel lies there, but torch shows that it is the wrong one: still a clear message
+    result = machine.run(MMCV_OPS='1')  # the cached wheel is of another torch
     assert result.returncode == 1
     assert 'C++ compiler' in result.stderr
     assert machine.builds() == []
 
 
-def test_first_run_installs_in_order_and_second_does_nothing(machine: Machine) -> None:
-    result = machine.run()
+def test_first_run_compiles_nothing_and_second_does_nothing(machine: Machine) -> None:
+    (machine.bin / 'g++').unlink()
+    result = machine.run(FAKE_INCLUDE='/gone')
     assert result.returncode == 0, result.stderr
     wanted = [
         'build.txt',
         'torch==2.13.0',
-        'pip wheel',
-        'mmcv-2.1.0-fake.whl',
-        '/requirements.txt',
+        '/.cvt_io_requirements.txt',
         'opencv-python-headless',
+        '--no-deps mmdet3d==1.4.0',
         f'--editable {machine.checkout}',
     ]
     calls = machine.pip_calls()
     assert len(calls) == len(wanted)
     for call, part in zip(calls, wanted, strict=True):
         assert part in call
-    rest = calls[4]
-    assert all(f'/requirements/{name}.txt' in rest for name in ('tests', 'lint', 'deploy', 'constraints'))
-    build = machine.builds()[0]
+    assert all(f'/requirements/{name}.txt' in calls[2] for name in ('tests', 'lint', 'deploy', 'constraints'))
+    runtime = (machine.checkout / '.venv/.cvt_io_requirements.txt').read_text()
+    assert 'mmcv-lite==' in runtime and 'mmdet3d==' not in runtime
+    assert not machine.wheels.exists()
+
+    assert machine.run().returncode == 0
+    assert machine.pip_calls() == []
+
+
+def test_mmcv_with_operators_is_compiled_once_and_remembered(machine: Machine) -> None:
+    result = machine.run(MMCV_OPS='1', FAKE_NO_MMCV='0')
+    assert result.returncode == 0, result.stderr
+    calls = machine.pip_calls()
+    order = ('build.txt', 'torch==', 'pip wheel', 'uninstall --yes mmcv-lite', 'fake.whl')
+    for call, part in zip(calls, order, strict=False):
+        assert part in call
+    (build,) = machine.builds()
     assert build.startswith('|')  # the GPUs were hidden from the build ...
     assert calls[0].startswith('unset|')  # ... and from nothing else
     assert '--no-build-isolation' in build
@@ -212,13 +259,27 @@ def test_first_run_installs_in_order_and_second_does_nothing(machine: Machine) -
         'torch-2.13.0+cpu-cp311-linux_x86_64/mmcv-2.1.0-fake.whl',
     ]
     assert not (machine.checkout / '.venv/mmcv-build').exists()
+    assert 'mmcv-lite' not in (machine.checkout / '.venv/.cvt_io_requirements.txt').read_text()
 
-    assert machine.run().returncode == 0
+    assert machine.run().returncode == 0  # MMCV_OPS not given: the choice is kept
     assert machine.pip_calls() == []
 
 
+def test_an_mmcv_that_is_there_stays(machine: Machine) -> None:
+    assert machine.run(FAKE_NO_MMCV='0').returncode == 0
+    assert machine.builds() == []
+    assert not any('uninstall' in call for call in machine.pip_calls())
+    assert 'mmcv-lite' not in (machine.checkout / '.venv/.cvt_io_requirements.txt').read_text()
+
+
+def test_mmcv_without_operators_again(machine: Machine) -> None:
+    assert machine.run(MMCV_OPS='1').returncode == 0
+    assert machine.run(MMCV_OPS='0', FAKE_NO_MMCV='0').returncode == 0
+    assert any(call.endswith('uninstall --yes mmcv') for call in machine.pip_calls())
+
+
 def test_cache_folder_can_be_moved(machine: Machine, tmp_path: Path) -> None:
-    assert machine.run(CVT_IO_CACHE=str(tmp_path / 'elsewhere')).returncode == 0
+    assert machine.run(MMCV_OPS='1', CVT_IO_CACHE=str(tmp_path / 'elsewhere')).returncode == 0
     assert list((tmp_path / 'elsewhere/wheels').glob('torch-*/mmcv-*.whl'))
     assert not machine.wheels.exists()
 
@@ -229,20 +290,19 @@ def test_changed_requirement_installs_again(machine: Machine) -> None:
         file.write('# changed\n')
     assert machine.run().returncode == 0
     assert machine.pip_calls()
-    assert machine.builds() == []  # mmcv's wheel is in the cache by now
 
 
-@pytest.mark.parametrize('step', ['build.txt', 'pip wheel', '/requirements.txt', 'headless', '--editable'])
+@pytest.mark.parametrize('step', ['build.txt', 'pip wheel', 'tests.txt', 'headless', '--editable'])
 def test_interrupted_set_up_is_continued(machine: Machine, step: str) -> None:
-    assert machine.run(FAIL_AT=step).returncode != 0
+    assert machine.run(MMCV_OPS='1', FAIL_AT=step).returncode != 0
     assert all(path.suffix == '.whl' for path in machine.wheels.glob('*/*'))  # no half wheel
     assert not (machine.checkout / '.venv/.cvt_io_stamp').exists()
-    assert machine.run().returncode == 0
+    assert machine.run(MMCV_OPS='1').returncode == 0
     assert len(machine.builds()) == (1 if step in ('build.txt', 'pip wheel') else 0)
 
 
 def test_half_installed_package_is_removed(machine: Machine) -> None:
-    machine.run(FAIL_AT='/requirements.txt')
+    machine.run(FAIL_AT='tests.txt')
     packages = machine.checkout / '.venv/lib/python3.11/site-packages'
     whole, half = packages / 'whole-1.dist-info', packages / 'half-1.dist-info'
     for folder in (whole, half):
@@ -266,7 +326,6 @@ def test_chosen_torch_is_installed_remembered_and_replaced(machine: Machine) -> 
     gpu = 'torch==2.4.1 --index-url file:///wheels'
     assert machine.run(TORCH=gpu, FAKE_TORCH='2.4.1+cu121').returncode == 0
     assert any(call.endswith(gpu) for call in machine.pip_calls())
-    assert (machine.wheels / 'torch-2.4.1+cu121-cp311-linux_x86_64').is_dir()
     assert (machine.checkout / '.venv/.cvt_io_torch_pin.txt').read_text() == 'torch==2.4.1+cu121\n'
 
     assert machine.run().returncode == 0  # TORCH not given: the choice stands
@@ -297,7 +356,7 @@ def test_files_agree_on_pins(pins: Callable[[str], dict[str, str]]) -> None:
     assert not direct & constraints.keys()
     assert 'torch' not in constraints
     script = (ROOT / 'tools/misc/setup_env.sh').read_text()
-    assert f'readonly MMCV=mmcv=={runtime["mmcv"]}\n' in script
+    assert f'readonly MMCV=mmcv=={runtime["mmcv-lite"]}\n' in script
 
 
 @pytest.mark.parametrize('target', ['env', 'lint', 'format', 'test', 'demo', 'bench', 'gallery'])
@@ -311,34 +370,84 @@ def test_make_targets_set_up_first(target: str) -> None:
     assert printed.splitlines()[0] == 'bash tools/misc/setup_env.sh'
 
 
+class Installed:
+    """An environment with nothing but an editable installation of a copy of the checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout, env = folder / 'checkout', folder / 'env'
+        self.python = env / 'bin/python'
+        self.checkout.mkdir()
+        for name in ('README.md', 'pyproject.toml', 'setup.py', 'requirements.txt'):
+            shutil.copy(ROOT / name, self.checkout)
+        shutil.copytree(ROOT / 'projects', self.checkout / 'projects')
+        build = f'from setuptools.build_meta import build_editable; build_editable({str(folder)!r})'
+        subprocess.run([sys.executable, '-c', build], cwd=self.checkout, check=True, capture_output=True)
+        subprocess.run([sys.executable, '-m', 'venv', '--without-pip', env], check=True)
+        pip = [sys.executable, '-m', 'pip', '--python', self.python]
+        subprocess.run([*pip, 'install', '-q', '--no-index', '--no-deps', *folder.glob('*.whl')], check=True)
+
+    def run(self, folder: Path, code: str) -> str:
+        """What the code prints, or the last line of its error, when it runs in this folder."""
+        run = subprocess.run([self.python, '-c', code], cwd=folder, env={}, text=True, capture_output=True)
+        return (run.stdout or run.stderr).splitlines()[-1]
+
+
 @pytest.fixture(scope='module')
-def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A copy of the checkout, and the site folder that ``pip install --editable`` would fill from it."""
-    checkout, site = tmp_path_factory.mktemp('checkout'), tmp_path_factory.mktemp('site')
-    for name in ('README.md', 'pyproject.toml', 'requirements.txt'):
-        shutil.copy(ROOT / name, checkout)
-    shutil.copytree(ROOT / 'projects', checkout / 'projects')
-    code = f'from setuptools.build_meta import build_editable; print(build_editable({str(site)!r}))'
-    run = subprocess.run([sys.executable, '-c', code], cwd=checkout, text=True, capture_output=True)
-    assert run.returncode == 0, run.stderr
-    (wheel,) = site.glob('*.whl')
-    subprocess.run([sys.executable, '-m', 'zipfile', '-e', wheel, site], check=True)
-    return checkout, site
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return Installed(tmp_path_factory.mktemp('installed'))
 
 
-@pytest.mark.parametrize('other', ['none', 'namespace', 'regular'])
-def test_editable_installation_is_not_shadowed(installed: tuple[Path, Path], tmp_path: Path, other: str) -> None:
+def write_package(folder: Path, **modules: str) -> None:
+    folder.mkdir(parents=True)
+    for name, text in modules.items():
+        (folder / f'{name}.py').write_text(text)
+
+
+@pytest.mark.parametrize('other', [{}, {'__init__': ''}], ids=['namespace', 'regular'])
+def test_editable_installation_is_not_shadowed(installed: Installed, tmp_path: Path, other: dict[str, str]) -> None:
     """Another ``projects`` comes first on the path: without ``__init__.py``, as in an mmdet3d checkout, or with one."""
-    checkout, site = installed
-    if other != 'none':
-        (tmp_path / 'projects/other').mkdir(parents=True)
-        (tmp_path / 'projects/other/__init__.py').touch()
-    if other == 'regular':
-        (tmp_path / 'projects/__init__.py').touch()
-    code = f'import site; site.addsitedir({str(site)!r}); import projects.CVT_IO; print(projects.CVT_IO.__file__)'
-    code += '' if other == 'none' else '; import projects.other'
-    run = subprocess.run([sys.executable, '-S', '-c', code], cwd=tmp_path, env={}, text=True, capture_output=True)
-    assert run.stdout == f'{checkout}/projects/CVT_IO/__init__.py\n', run.stderr
+    write_package(tmp_path / 'projects', **other)
+    write_package(tmp_path / 'projects/other', __init__='')
+    code = 'import projects.other, projects.CVT_IO as ours; print(ours.__file__)'
+    assert installed.run(tmp_path, code) == f'{installed.checkout}/projects/CVT_IO/__init__.py'
+
+
+CALL_NMS = 'import mmcv._ext; print(mmcv._ext.nms(1))'
+
+
+def test_missing_operator_is_named_with_the_remedy(installed: Installed, tmp_path: Path) -> None:
+    write_package(tmp_path / 'mmcv', __init__='')
+    error = installed.run(tmp_path, CALL_NMS)
+    assert error.startswith("RuntimeError: mmcv operator 'nms' is not compiled")
+    assert 'make env MMCV_OPS=1' in error
+
+
+def test_real_operators_take_precedence(installed: Installed, tmp_path: Path) -> None:
+    write_package(tmp_path / 'mmcv', __init__='', _ext='def nms(x): return x + 1')
+    assert installed.run(tmp_path, CALL_NMS) == '2'
+
+
+def test_broken_operators_are_not_hidden(installed: Installed, tmp_path: Path) -> None:
+    write_package(tmp_path / 'mmcv', __init__='', _ext='raise ImportError("undefined symbol")')
+    assert installed.run(tmp_path, CALL_NMS) == 'ImportError: undefined symbol'
+
+
+def test_mmcv_stays_missing_without_mmcv(installed: Installed, tmp_path: Path) -> None:
+    assert installed.run(tmp_path, 'import mmcv.ops') == "ModuleNotFoundError: No module named 'mmcv'"
+
+
+def test_mmcv_accepts_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmcv's own check of the names, its operators and its environment report, whatever mmcv is installed."""
+    nms, info = import_module('mmcv.ops.nms'), import_module('mmcv.ops.info')
+    stand_in = module_from_spec(OperatorFinder.find_spec('mmcv._ext'))
+    OperatorFinder.exec_module(stand_in)
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', stand_in)
+    for module in (nms, info):
+        monkeypatch.setattr(module, 'ext_module', load_ext('_ext', ['nms', 'softnms']))
+    with pytest.raises(RuntimeError, match=r"operator 'nms' .* MMCV_OPS=1"):
+        nms.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    assert info.get_compiler_version() == 'not compiled'
+    assert not hasattr(stand_in, '__path__')
 
 
 @pytest.mark.parametrize('folder', ['demo', 'tools', 'tools/misc', 'tools/analysis_tools'])

@@ -38,7 +38,20 @@ MODULE = re.compile(r'^projects(?:\.\w+)+$')
 
 SHELLS = {'bash', 'sh', 'shell', 'console'}
 # Not looked for on the machine that runs the tests: shell builtins, and tools that a cluster or another system has.
-KNOWN_WORDS = {'cd', 'export', 'source', 'pip', 'python', 'bash', 'sh', 'sbatch', 'srun', 'apt-get', 'tensorboard'}
+KNOWN_WORDS = {
+    'cd',
+    'export',
+    'source',
+    'pip',
+    'python',
+    'bash',
+    'sh',
+    'sbatch',
+    'srun',
+    'apt-get',
+    'uv',
+    'tensorboard',
+}
 
 
 def commands(block: str, console: bool) -> list[list[str]]:

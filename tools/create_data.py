@@ -98,18 +98,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             '--bev-metres', type=float, nargs=2, default=(100, 100), metavar=('H', 'W'), help='default: 100 100'
         )
         grid.add_argument(
-            '--bev-offset', type=float, default=0.0, help="the ego's shift backwards, a share of H (default: 0)"
+            '--bev-offset', type=float, default=0.0, help='backward shift of the ego, as a fraction of H (default: 0)'
         )
         shards = parser_.add_argument_group('many machines').add_mutually_exclusive_group()
-        shards.add_argument('--shard', metavar='I/N', help='make only share I of N of the labels (1/N … N/N)')
+        shards.add_argument('--shard', metavar='I/N', help='make only shard I of N of the labels (1/N … N/N)')
         shards.add_argument(
-            '--merge', type=int, metavar='N', help='check that N shards made all labels, and write the rest'
+            '--merge', type=int, metavar='N', help='check the labels of N shards and write the remaining files'
         )
     return parser.parse_args(argv)
 
 
 def generate_toy(args: argparse.Namespace, shard: Shard | None) -> None:
-    """Writes the toy world that the command line asks for; but one shard only, as all lie in one folder."""
+    """Generates the toy world; with shards, only the first one does, as they share a folder."""
     if args.merge or (shard and shard.index > 1):
         tables = args.out_dir / args.version
         if not tables.is_dir():
@@ -131,15 +131,15 @@ def generate_toy(args: argparse.Namespace, shard: Shard | None) -> None:
 
 def create_data(args: argparse.Namespace) -> None:
     """Entry point."""
-    # The devkit takes seconds to import; --help and wrong arguments need not wait.
+    # Imported late: the devkit takes seconds, which --help and wrong arguments need not wait for.
     from projects.CVT_IO.cvt_io.labels.description import DatasetDescription, read_description
     from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
     from projects.CVT_IO.cvt_io.labels.nuscenes.shards import Shard
 
     if args.workers < 0:
-        raise DataError(f'--workers: expected a number from 0 on, got {args.workers}')
+        raise DataError(f'--workers: expected a non-negative number, got {args.workers}')
     if args.merge is not None and args.merge < 1:
-        raise DataError(f'--merge: expected the number of shards, from 1 on, got {args.merge}')
+        raise DataError(f'--merge: expected a positive number of shards, got {args.merge}')
     shard = Shard.parse(args.shard) if args.shard is not None else None
     try:
         grid = BEVGrid(tuple(args.bev_size), tuple(args.bev_metres), args.bev_offset)
@@ -159,7 +159,7 @@ def create_data(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 done, 1 an error in the data, 130 stopped by Ctrl-C."""
+    """Returns the exit code: 0 for success, 1 for an error in the data, 130 for Ctrl-C."""
     try:
         create_data(parse_args(argv))
     except (DataError, OSError) as error:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from projects.CVT_IO.cvt_io.datasets.control import CONTROLS
@@ -19,7 +20,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a BEV segmentation model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', metavar='FILE.json', help='write the metrics to this file')
+    parser.add_argument(
+        '--out',
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='write the metrics to a .json file, the predicted maps to a .npz file (see CVTIOPredictions), or both',
+    )
     parser.add_argument(
         '--control',
         choices=CONTROLS,
@@ -36,8 +43,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Entry point."""
     args = parse_args()
-    if args.out and not args.out.endswith('.json'):
-        sys.exit(f'error: --out {args.out}: expected a name that ends in .json')
+    for name in args.out:
+        if not name.endswith(('.json', '.npz')):
+            sys.exit(f'error: --out {name}: expected a name that ends in .json (metrics) or .npz (predictions)')
     if args.show and not cli.has_display():
         sys.exit('error: --show needs a display; --show-dir writes the panels to files')
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -49,16 +57,35 @@ def main() -> None:
         )
     cli.set_launcher(cfg, args)
     cfg.load_from = args.checkpoint
-    cfg.default_hooks.visualization.update(
-        draw=args.show or args.show_dir is not None,
-        show=args.show,
-        wait_time=args.wait_time,
-        interval=args.show_interval,
-        test_out_dir=args.show_dir,
-    )
+    set_visualization(cfg, args)
+    add_predictions(cfg, [name for name in args.out if name.endswith('.npz')])
     metrics = build_runner(cfg).test()
-    if args.out and is_main_process():
-        write_json(Path(args.out), metrics)
+    for name in args.out:
+        if name.endswith('.json') and is_main_process():
+            write_json(Path(name), metrics)
+
+
+def set_visualization(cfg: Config, args: argparse.Namespace) -> None:
+    """Passes the flags on to the visualization hook."""
+    draw = args.show or args.show_dir is not None
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None and draw:
+        sys.exit('error: --show and --show-dir need default_hooks.visualization, which the config has switched off')
+    if hook is not None:
+        hook.update(
+            draw=draw,
+            show=args.show,
+            wait_time=args.wait_time,
+            interval=args.show_interval,
+            test_out_dir=args.show_dir,
+        )
+
+
+def add_predictions(cfg: Config, files: list[str]) -> None:
+    """Adds what writes the predictions to the evaluator."""
+    metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    groups = cfg.model.head.label_groups
+    cfg.test_evaluator = [*metrics, *(dict(type='CVTIOPredictions', out_file=f, label_groups=groups) for f in files)]
 
 
 if __name__ == '__main__':

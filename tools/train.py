@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from projects.CVT_IO.cvt_io.engine.hooks.logger import drop_repeated
 from projects.CVT_IO.cvt_io.fileio.checkpoint import check_resumable, read_checkpoint
@@ -15,13 +14,16 @@ from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, requ
 from projects.CVT_IO.cvt_io.runtime.duration import duration
 from projects.CVT_IO.cvt_io.runtime.latest_checkpoint import latest_checkpoint
 from projects.CVT_IO.cvt_io.runtime.runner import build_runner
+from projects.CVT_IO.cvt_io.runtime.training_checks import check_training
 
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description='Train a BEV segmentation model.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU'
+    )
     parser.add_argument(
         '--sync_bn', choices=['none', 'torch', 'mmcv'], default='none', help='synchronise BatchNorms across processes'
     )
@@ -35,7 +37,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from this checkpoint, or from the latest of the work folder that can be read',
+        help='continue from this checkpoint, or from the latest of the work folder that can be read; with another '
+        'max_iters, on the learning rate curve of a run of that length',
     )
     parser.add_argument(
         '--max-time',
@@ -79,8 +82,6 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     require_data(cfg, 'train_dataloader', 'val_dataloader')
     cli.set_launcher(cfg, args)
-    if args.amp and get_device() == 'cpu':
-        sys.exit('error: --amp needs a GPU')
     if args.amp:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     if args.sync_bn != 'none':
@@ -93,6 +94,7 @@ def main() -> None:
     if args.max_time is not None:
         hook = dict(type='CVTIOInterruptionHook', max_time=args.max_time)
         cfg.merge_from_dict({'default_hooks.interruption': hook})
+    check_training(cfg)
     prepare_start(cfg)
     with disk_errors(cfg.work_dir):
         build_runner(cfg).train()

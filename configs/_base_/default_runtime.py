@@ -19,7 +19,7 @@ default_hooks = dict(
     plain_checkpoint=dict(type='CVTIOPlainCheckpointHook'),
     broken_frames=dict(type='CVTIOBrokenFramesHook'),
     visualization=dict(type='CVTIOVisualizationHook'),
-    health=dict(type='CVTIOHealthHook', action='stop'),  # or go_on, roll_back
+    health=dict(type='CVTIOHealthHook', action='stop'),  # or warn, roll_back
     interruption=dict(type='CVTIOInterruptionHook'),
 )
 

@@ -112,3 +112,37 @@ def test_the_model_still_computes_afterwards():
         count_complexity(model, (64, 96))
         assert torch.equal(model.bev_logits(*inputs), before)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_parts_of_v3_by_hand():
+    """Six images at strides 8 and 16, d = 128; 100² cells × 4 heights × 2 cameras × 4 tokens of 64 channels."""
+    counted = count_complexity(model_of('cvt_io_v3'), (224, 480))
+    fine, coarse, latents, mid = 6 * 28 * 60, 6 * 14 * 30, 16 * 16, 50 * 50
+    block = 4 * 128**2 + 2 * 128 * 256  # of a query that is its own context
+    read = block - 2 * 128**2
+    assert counted.parts['coarse'] == coarse * 112 * 128
+    assert counted.parts['image_neck'] == fine * (56 * 128 + 9 * 128 + 128**2)
+    assert counted.parts['lift'] == fine * 128 * 4 * (64 + 2) + 100**2 * 4 * 2 * 4 * 64
+    assert counted.parts['process'] == 6 * (latents * block + 2 * latents**2 * 128)
+    assert counted.parts['decode'] == mid * read + 2 * latents * 128**2 + 2 * mid * latents * 128
+    assert counted.parts['trunk'] == mid * 2 * 9 * 128**2
+    assert counted.parts['bev_decoder'] == 100**2 * 9 * 96 * 128
+    assert counted.parts['head'] == 100**2 * 128 * 2 * 4
+    assert sum(counted.parts.values()) == counted.macs == 8_916_201_210
+    assert counted.params == 1_681_756
+
+
+@pytest.mark.parametrize(
+    ('name', 'missing'),
+    [
+        ('cvt_io_v3_no_lift', {'image_neck', 'lift', 'down'}),
+        ('cvt_io_v3_no_latents', {'latent_array', 'encode', 'process', 'decode'}),
+        ('cvt_io_v3_no_gate', set()),
+    ],
+)
+def test_parts_that_ablations_lack(name, missing):
+    whole, without = (count_complexity(model_of(config), (224, 480)).parts for config in ('cvt_io_v3', name))
+    assert set(whole) - set(without) == missing
+    gate = 6 * 28 * 60 * 128 * 4 * 2
+    if name == 'cvt_io_v3_no_gate':
+        assert whole['lift'] - without['lift'] == gate

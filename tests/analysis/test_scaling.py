@@ -123,12 +123,12 @@ def test_exponents_by_hand(growths):
 def test_markdown(growths):
     lines = markdown(growths, 'an abacus', 'one forward pass').splitlines()
     assert lines[0] == '| exponent over | model | ' + ' | '.join(FIGURES) + ' |'
-    assert lines[2] == '| cameras | ours | 1.00 | 0.50 | 0.85 | 2.00 | 0.34 | 1.00 | 0.00 | 0.00 | 0.00 |'
-    assert lines[3] == '| cameras | theirs | 0.00 | – | 0.40 | 0.00 | 1.00 | – | – | – | 0.00 |'
-    assert lines[6] == '| --- | --- | --- | ' + '--: | ' * 8 + '--: |'
-    macs = ' | '.join(f'{giga}.000 G' for giga in (26, 16, 8, 4, 1, 3, 2))
+    assert lines[2] == '| cameras | ours | 1.00 | 0.50 | 0.85 | 2.00 | 0.34 | – | 1.00 | 0.00 | 0.00 | 0.00 |'
+    assert lines[3] == '| cameras | theirs | 0.00 | – | 0.40 | 0.00 | 1.00 | – | – | – | – | 0.00 |'
+    assert lines[6] == '| --- | --- | --- | ' + '--: | ' * 9 + '--: |'
+    macs = ' | '.join(f'{giga}.000 G' if giga else '–' for giga in (26, 16, 8, 0, 4, 1, 3, 2))
     assert lines[9] == f'| cameras | 4 | ours | 12 ms | 200 MiB | {macs} |'
-    assert '| cameras | 1 | theirs | 9 ms | – | 4.000 G | 1.000 G | 1.000 G | – | – | – | 2.000 G |' in lines
+    assert '| cameras | 1 | theirs | 9 ms | – | 4.000 G | 1.000 G | 1.000 G | – | – | – | – | 2.000 G |' in lines
     assert len({line.count('|') for line in lines[5:13]}) == 1
     assert 'one forward pass, medians; an abacus' in lines[-1]
 
@@ -236,8 +236,49 @@ def test_batch(measured):
     assert list(found) == ['tiny'] and images == [(n, 6, 3, 48, 112) for n in (1, 2, 4, 8)]
     exponents = found['tiny'].exponents()
     assert exponents.pop('time') == pytest.approx(0) and exponents.pop('memory') == pytest.approx(0)
+    assert exponents.pop('lift') is None
     assert all(value == pytest.approx(1) for value in exponents.values())
 
 
 def test_every_axis_is_tested():
-    assert list(AXES) == ['latents', 'passes', 'cameras', 'image', 'batch']
+    assert list(AXES) == ['latents', 'passes', 'heights', 'cells', 'cameras', 'image', 'batch']
+
+
+V3_TOY = str(REPO / 'configs/toy/cvt_io_v3_toy.py')
+
+
+def v3_lift(size: tuple[int, int], cameras: int, cells: int, heights: int, d: int = 64, c: int = 32) -> int:
+    """Stride-4 tokens → c values for each height, and mean and spread; 2 cameras × 4 tokens of each cell and height."""
+    tokens = cameras * (size[0] // 4) * (size[1] // 4)
+    return tokens * d * heights * (c + 2) + cells * heights * 2 * 4 * c
+
+
+@pytest.mark.parametrize(('cameras', 'size', 'side', 'heights'), [(6, (48, 112), 48, 4), (2, (96, 224), 96, 1)])
+def test_formula_of_the_lift(cameras, size, side, heights):
+    options = {'bev_grid.size': (side, side), 'model.neck.lift.heights': [0.5 * i for i in range(heights)]}
+    parts = count_complexity(build_model(load_config(V3_TOY, options)), size, cameras).parts
+    assert parts['lift'] == v3_lift(size, cameras, (side // 2) ** 2, heights)
+
+
+@pytest.mark.parametrize(('axis', 'options'), [('heights', 'lift.heights'), ('cells', 'bev_grid.size')])
+def test_axes_of_the_lift(axis, options, monkeypatch):
+    monkeypatch.setattr(scaling, 'HEIGHT_COUNTS', (1, 3))
+    monkeypatch.setattr(scaling, 'GRID_SIDES', (16, 32))
+    monkeypatch.setattr(scaling, 'time_in_turn', lambda steps, *_, **__: {name: Timing([1], None) for name in steps})
+    cfgs = {'v3': load_config(V3_TOY), 'v2': load_config(str(TOY_CONFIG))}
+    (growth,) = measure_growth(axis, cfgs, 1, CPU)
+    assert growth.model == 'v3' and growth.exponents()['encode'] == pytest.approx(0, abs=1e-9)
+    few, many = growth.costs
+    ratio = many.quantity / few.quantity
+    fixed = 0 if axis == 'heights' else 6 * 12 * 28 * 64 * 4 * 34  # the value map costs the same for any grid
+    assert many.macs['lift'] - fixed == pytest.approx(ratio * (few.macs['lift'] - fixed))
+
+
+@pytest.mark.parametrize('axis', ['latents', 'passes'])
+def test_latents_and_passes_of_v3(axis, monkeypatch):
+    monkeypatch.setattr(scaling, 'time_in_turn', lambda steps, *_, **__: {name: Timing([1], None) for name in steps})
+    (growth,) = measure_growth(axis, {'v3': load_config(V3_TOY)}, 1, CPU)
+    process = [cost.macs['process'] for cost in growth.costs]
+    assert process == sorted(process) and process[0] < process[-1]
+    without = load_config(str(REPO / 'configs/toy/cvt_io_v3_no_latents_toy.py'))
+    assert measure_growth(axis, {'v3': without}, 1, CPU) == []

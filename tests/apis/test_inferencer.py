@@ -166,7 +166,7 @@ def test_options_reach_every_data_set(model, toy_root, frame):
         (str(TOY_CONFIG), 'nowhere.pth', 'cpu', 'nowhere.pth: cannot read checkpoint: No such file'),
         ('cvt_io_v2_2', str(WEIGHTS), 'cpu', "keys differ from the model's"),
         ('cvt_io_v2_2_toy', None, 'abacus', 'device abacus: not on this machine'),
-        ({'model': {}}, str(WEIGHTS), 'cpu', 'test_dataloader.dataset.bev_grid'),
+        ({'model': {}}, str(WEIGHTS), 'cpu', 'config: model: expected a dict with a type'),
         (5, None, 'cpu', 'model: expected a name, path or config, found int'),
     ],
 )

@@ -29,6 +29,27 @@ NOTES = {
     'cvt_io_v2_9': (1_350_018, 5, 4, True, 4e-3),
 }
 
+# name: outputs, size of the BEV grid.
+OTHERS = {
+    'cvt_road': (1, (200, 200)),
+    'cvt_io_v2_2_road': (1, (200, 200)),
+    'cvt_io_v2_2_joint': (5, (200, 200)),
+    'cvt_io_v2_2_100x50': (2, (400, 200)),
+    'toy/cvt_io_v2_2_toy': (2, (48, 48)),
+    'toy/cvt_io_v2_2_demo': (2, (48, 48)),
+    'toy/cvt_toy': (2, (48, 48)),
+    'cvt_io_v3': (2, (200, 200)),
+    'cvt_io_v3_no_lift': (2, (200, 200)),
+    'cvt_io_v3_no_latents': (2, (200, 200)),
+    'cvt_io_v3_no_gate': (2, (200, 200)),
+    'cvt_io_v3_road': (1, (200, 200)),
+    'cvt_io_v3_joint': (5, (200, 200)),
+    'toy/cvt_io_v3_toy': (2, (48, 48)),
+    'toy/cvt_io_v3_no_lift_toy': (2, (48, 48)),
+    'toy/cvt_io_v3_no_latents_toy': (2, (48, 48)),
+    'toy/cvt_io_v3_no_gate_toy': (2, (48, 48)),
+}
+
 
 def build(name: str) -> tuple[Config, torch.nn.Module]:
     config = Config.fromfile(CONFIGS / f'{name}.py')
@@ -72,19 +93,9 @@ def test_every_variant_is_a_few_lines():
         assert sum(bool(line) and not line.startswith('#') for line in lines) <= 4, name
 
 
-@pytest.mark.parametrize(
-    ('name', 'outputs', 'size'),
-    [
-        ('cvt_road', 1, (200, 200)),
-        ('cvt_io_v2_2_road', 1, (200, 200)),
-        ('cvt_io_v2_2_joint', 5, (200, 200)),
-        ('cvt_io_v2_2_100x50', 2, (400, 200)),
-        ('toy/cvt_io_v2_2_toy', 2, (48, 48)),
-        ('toy/cvt_io_v2_2_demo', 2, (48, 48)),
-        ('toy/cvt_toy', 2, (48, 48)),
-    ],
-)
-def test_other_settings(name, outputs, size):
+@pytest.mark.parametrize('name', OTHERS)
+def test_other_settings(name):
+    outputs, size = OTHERS[name]
     config, model = build(name)
     assert tuple(config.train_dataloader.dataset.bev_grid['size']) == size
     assert tuple(config.test_dataloader.dataset.bev_grid['size']) == size
@@ -127,7 +138,7 @@ def _keys(path: Path) -> set[str]:
     return set(Config.fromfile(path).keys())
 
 
-@pytest.mark.parametrize('name', [*NOTES, 'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'toy/cvt_toy'])
+@pytest.mark.parametrize('name', [*NOTES, *OTHERS])
 def test_shipped_configs_need_no_resolving(name):
     """Their settings are at every place already, so that mmengine's plain Runner trains the same."""
     path = str(CONFIGS / f'{name}.py')
@@ -157,6 +168,5 @@ def test_augmentations_are_of_training_only():
 
 def test_every_config_is_covered():
     found = {str(p.relative_to(CONFIGS).with_suffix('')) for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts}
-    others = {'cvt_road', 'cvt_io_v2_2_road', 'cvt_io_v2_2_joint', 'cvt_io_v2_2_100x50', 'cvt_io_v2_2_augmented'}
     toys = {f'toy/{name}_toy' for name in NOTES}
-    assert found == set(NOTES) | others | toys | {'toy/cvt_io_v2_2_demo'}
+    assert found == {*NOTES, *OTHERS, *toys, 'cvt_io_v2_2_augmented'}

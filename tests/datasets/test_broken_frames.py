@@ -137,7 +137,7 @@ def test_default_share_is_a_hundredth(root):
 
 @pytest.mark.parametrize('max_broken', [-0.1, 1, float('nan')])
 def test_a_set_of_broken_frames_only_is_never_allowed(root, max_broken):
-    with pytest.raises(ValueError, match='max_broken: expected a share from 0 to less than 1'):
+    with pytest.raises(ValueError, match='max_broken: expected a fraction from 0 to less than 1'):
         dataset(root, skip_broken=True, max_broken=max_broken)
 
 
@@ -242,6 +242,16 @@ def test_training_goes_on_and_says_at_the_end_how_many_were_broken(root):
     text = log.read_text()
     assert '2 of 6 training frames were broken and skipped.' in text
     assert [text.count(str(path)) for path in paths] == [1, 1]
+
+
+def test_resumed_run_still_counts_what_was_found_before(root):
+    """One frame in the first half and three in the second are one more than the three that may be broken."""
+    few = [f'train_dataloader.dataset.{key}={value}' for key, value in FEW.items()]
+    (path,) = break_images(root, 1)
+    assert train(root, *few) is None
+    path.write_bytes(path.read_bytes() + b'\xff\xd9')
+    break_images(root, 2, 3, 4)
+    assert 'found 4' in train(root, *few, 'train_cfg.max_iters=8', 'param_scheduler.total_steps=9', '--resume')
 
 
 def test_all_files_can_be_checked_before_a_run(root, capsys):

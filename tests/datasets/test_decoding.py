@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from projects.CVT_IO.cvt_io.datasets import CVTIOLoadImages, CVTIOResizeCrop
+from projects.CVT_IO.cvt_io.datasets import CVTIOLoadImages, CVTIOResizeCrop, decoding
 from projects.CVT_IO.cvt_io.datasets.decoding import DecodedOnDemand, EncodedImage
 from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.labels.codec import read_label
 
 ORIENTATION = 0x0112
 
@@ -171,3 +174,28 @@ def test_bytes_are_not_read_twice(tmp_path):
     expected = np.asarray(Image.open(BytesIO(Path(path).read_bytes())))
     Path(path).unlink()
     np.testing.assert_array_equal(imgs[0], expected)
+
+
+def test_fill_bytes_before_a_marker_are_not_a_truncation(tmp_path):
+    """Any number of 0xFF may precede a marker (ITU T.81, B.1.1.2)."""
+    path = write(tmp_path / 'image.jpg', scene(90, 160), format='JPEG')
+    data = (tmp_path / 'image.jpg').read_bytes()
+    expected = EncodedImage.read(path).decode()
+    scan = data.rindex(b'\xff\xda')
+    (tmp_path / 'image.jpg').write_bytes(data[:2] + b'\xff\xff' + data[2:scan] + b'\xff' * 3 + data[scan:])
+    np.testing.assert_array_equal(EncodedImage.read(path).decode(), expected)
+
+
+@pytest.mark.parametrize('number', [errno.EIO, errno.EMFILE])
+def test_errors_of_the_machine_are_not_broken_frames(tmp_path, monkeypatch, number):
+    """Other files would meet them too, so that ``skip_broken`` must not pass over this one."""
+
+    def fail(path):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(decoding, 'get', fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        EncodedImage.read(str(tmp_path / 'x.jpg'))
+    monkeypatch.setattr(Path, 'read_bytes', fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        read_label(tmp_path / 'x.png')

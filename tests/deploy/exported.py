@@ -11,6 +11,7 @@ from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG
 
 CVT_TOY = REPO / 'configs/toy/cvt_toy.py'
+V3_TOY = REPO / 'configs/toy/cvt_io_v3_toy.py'
 #: Exporting takes its time for each operator.
 LATENT_OPTIONS = TINY_OPTIONS | {'model.neck.depth': 1, 'model.neck.bottlenecks': (1, 1)}
 #: Of the baseline, which has no process passes.
@@ -23,6 +24,10 @@ def tiny_latent_config(**options) -> Config:
 
 def tiny_cvt_config() -> Config:
     return load_config(str(CVT_TOY), CVT_OPTIONS)
+
+
+def tiny_v3_config() -> Config:
+    return load_config(str(V3_TOY), {'model.neck.latents.depth': 1})
 
 
 def tiny_checkpoint(cfg: Config, path: Path, seed: int = 0) -> str:

@@ -29,7 +29,7 @@ from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, graph_inputs, large
 from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
 from projects.CVT_IO.cvt_io.runtime.batches import random_batch
 from projects.CVT_IO.cvt_io.runtime.config import build_model
-from tests.deploy.exported import tiny_checkpoint, tiny_cvt_config, tiny_latent_config
+from tests.deploy.exported import tiny_checkpoint, tiny_cvt_config, tiny_latent_config, tiny_v3_config
 from tests.tiny import REPO
 
 
@@ -39,6 +39,9 @@ def tiny_v1_config():
 
 #: Each option and each kind of model once: name → config, options.
 CASES = {
+    'v3': (tiny_v3_config, GraphOptions()),
+    'v3 of any cameras, any batch': (tiny_v3_config, GraphOptions(3, dynamic_batch=True, dynamic_cameras=True)),
+    'v3 of one camera, fp16': (tiny_v3_config, GraphOptions(1, fp16=True)),
     'v2': (tiny_latent_config, GraphOptions()),
     'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
     'cvt of two cameras, whole batch, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, whole_batch=True)),
@@ -80,7 +83,11 @@ def test_equals_pytorch(case, runtime):
     model = build_model(cfg)
     load_weights(model, checkpoint)
     # 2 is what was traced.
-    batches = [random_batch(cfg, size, options.cameras, seed=1) for size in ((1, 3) if options.dynamic_batch else (1,))]
+    sizes, counts = (
+        (1, 3) if options.dynamic_batch else (1,),
+        (1, 3, 7) if options.dynamic_cameras else (options.cameras,),
+    )
+    batches = [random_batch(cfg, size, cameras, seed=1) for size in sizes for cameras in counts]
     error = largest_error(open_runtime(runtime, graph), model, batches, options.uint8)
     if runtime == OPENVINO_BF16:
         assert 1e-4 < error < 0.1  # 8 bits of mantissa; below, bf16 would not have been used
@@ -92,7 +99,8 @@ def test_inputs_outputs_and_metadata(case):
     cfg, options, _, graph = case
     proto = onnx.load_from_string(graph)
     types = {True: onnx.TensorProto.UINT8, False: onnx.TensorProto.FLOAT}
-    batch, n = 'batch' if options.dynamic_batch else 1, options.cameras
+    batch = 'batch' if options.dynamic_batch else 1
+    n = 'cameras' if options.dynamic_cameras else options.cameras
 
     def described(value):
         shape = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -109,7 +117,8 @@ def test_inputs_outputs_and_metadata(case):
     metadata = {prop.key: json.loads(prop.value) for prop in proto.metadata_props}
     assert metadata['config'] == Path(cfg.filename).stem and metadata['project_version'] == __version__
     assert metadata['image_size'] == [48, 112] and metadata['outputs'] == ['vehicle', 'center']
-    assert metadata['cameras'] == n and metadata['batch'] == (None if options.dynamic_batch else 1)
+    assert metadata['cameras'] == (None if options.dynamic_cameras else n)
+    assert metadata['batch'] == (None if options.dynamic_batch else 1)
     assert metadata['mean'] == pytest.approx([0.485, 0.456, 0.406])
     assert metadata['imgs'] == ('uint8' if options.uint8 else 'float32, normalised')
 
@@ -134,6 +143,23 @@ def test_half_precision_halves_the_weights_but_not_the_geometry(exported):
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     inverses = [types[node.output[0]] for node in proto.graph.node if node.op_type == 'Div'][:2]
     assert inverses == [onnx.TensorProto.FLOAT] * 2  # cofactors / determinant, of either matrix
+
+
+def test_pixel_coordinates_are_exact_in_bf16(exported):
+    """Without this, points would be several pixels off, and logits by more than a tenth of their range."""
+    if why_not(OPENVINO_BF16):
+        pytest.skip(why_not(OPENVINO_BF16))
+    cfg, _, checkpoint, graph = exported('v3')
+    model = build_model(cfg)
+    load_weights(model, checkpoint)
+    batches = [random_batch(cfg, 1, seed=seed) for seed in range(3)]
+    deviation = model.eval().bev_logits(**model.data_preprocessor(batches[0])['inputs']).std().item()
+    assert largest_error(open_runtime(OPENVINO_BF16, graph), model, batches, uint8=False) < 0.1 * deviation
+
+
+def test_any_number_of_cameras_is_of_v3_alone():
+    with pytest.raises(DeployError, match='dynamic cameras: expected a CVTIOLiftNeck, found a CVTIOLatentNeck'):
+        export_onnx(tiny_latent_config(), None, GraphOptions(dynamic_cameras=True))
 
 
 def test_an_error_is_seen(plain):

@@ -12,6 +12,7 @@ from mmengine.dist import get_rank
 from mmengine.structures import BaseDataElement
 
 from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.evaluation.metric import metric_keys
 from tests.team import run_team
 
 TOKENS = count()
@@ -138,3 +139,14 @@ def test_prefix():
 def test_unknown_class_is_refused():
     with pytest.raises(ValueError, match=r'label_groups\.x.*cat'):
         METRICS.build(dict(type='CVTIOIoUMetric', label_groups=dict(x=dict(classes=['cat']))))
+
+
+def test_thresholds_that_two_digits_do_not_tell_apart():
+    thresholds = (0.4, 0.5, 0.501, 0.125)
+    metric = METRICS.build(dict(type='CVTIOIoUMetric', label_groups=GROUPS, thresholds=thresholds))
+    keys = [*metric.compute_metrics([torch.ones(len(GROUPS), 2, 4, 3)])]
+    assert keys == metric_keys(GROUPS, thresholds) and len({*keys}) == len(GROUPS) * 2 * 4
+    group = next(iter(GROUPS))
+    assert [key for key in keys if key.startswith(f'{group}/') and 'all' not in key] == [
+        f'{group}/IoU@{text}' for text in ('0.40', '0.50', '0.501', '0.125')
+    ]

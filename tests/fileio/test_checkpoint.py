@@ -8,12 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from projects.CVT_IO.cvt_io.fileio.checkpoint import (
-    CheckpointError,
-    check_resumable,
-    load_weights,
-    read_checkpoint,
-)
+from projects.CVT_IO.cvt_io.fileio.checkpoint import CheckpointError, check_resumable, load_weights, read_checkpoint
 
 
 def model(channels: int = 4) -> nn.Sequential:

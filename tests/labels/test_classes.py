@@ -1,14 +1,6 @@
 import pytest
 
-from projects.CVT_IO.cvt_io.labels.classes import (
-    CLASSES,
-    DIVIDER,
-    PEDESTRIAN,
-    ROAD,
-    VEHICLE,
-    class_of,
-    is_vehicle,
-)
+from projects.CVT_IO.cvt_io.labels.classes import CLASSES, DIVIDER, PEDESTRIAN, ROAD, VEHICLE, class_of, is_vehicle
 
 # Category → class name by hand: the first class that is one of the category's words. All 23 categories of nuScenes.
 CATEGORIES = {

@@ -11,13 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.labels.codec import (
-    StoredLabel,
-    decode_label,
-    decode_stored,
-    encode_label,
-    read_label,
-)
+from projects.CVT_IO.cvt_io.labels.codec import StoredLabel, decode_label, decode_stored, encode_label, read_label
 
 GRID = BEVGrid((3, 4), (6, 8))
 

@@ -2,13 +2,7 @@ import pytest
 
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.labels.layout import (
-    check_label_grid,
-    grid_json,
-    infos_path,
-    label_dir,
-    labels_root,
-)
+from projects.CVT_IO.cvt_io.labels.layout import check_label_grid, grid_json, infos_path, label_dir, labels_root
 
 WIDE = BEVGrid((400, 200), (100, 50))
 

@@ -118,7 +118,11 @@ def rig_of(calibration: Calibration, dtype: torch.dtype = torch.float32) -> Rig:
             calibration.intrinsics.float(), calibration.cam_from_ego.float(), calibration.image_size
         )
     return Rig(
-        torch.linalg.inv(calibration.intrinsics), torch.linalg.inv(calibration.cam_from_ego), calibration.image_size
+        torch.linalg.inv(calibration.intrinsics),
+        torch.linalg.inv(calibration.cam_from_ego),
+        calibration.image_size,
+        calibration.intrinsics,
+        calibration.cam_from_ego,
     )
 
 

@@ -1,7 +1,7 @@
-"""Naive float64 re-implementation of the network, written from its definition: one number or one vector at a time.
+"""Float64 re-implementation of the network, written from its definition with sums and products of arrays.
 
-Nothing here calls a layer of PyTorch or of the project. Grids are indexed ``[..., row, column]``; loops run over batch,
-cameras, heads and positions. All functions are differentiable.
+Nothing here calls a layer of PyTorch or of the project. Grids are indexed ``[..., channel, row, column]``. All
+functions are differentiable.
 
 Shapes: b batch, n cameras, d channels, (H, W) query grid, (h, w) token grid.
 """
@@ -52,32 +52,36 @@ class Grid:
     offset: float = 0.0
 
 
+def _over_channels(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Applies a function of channels, in float64, to a vector or to every position of (..., C, h, w)."""
+    channels = 0 if x.dim() == 1 else -3
+    return function(x.double().movedim(channels, -1)).movedim(-1, channels)
+
+
 def at_each_position(function: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
-    """Applies a function of a channel vector at each position of (..., C, h, w)."""
-    *lead, channels, height, width = grid.shape
-    flat = grid.reshape(-1, channels, height, width).double()
-    planes = []
-    for plane in flat:
-        rows = [torch.stack([function(plane[:, y, x]) for x in range(width)], -1) for y in range(height)]
-        planes.append(torch.stack(rows, -2))
-    return torch.stack(planes).reshape(*lead, -1, height, width)
+    """Applies functions of this module, in float64, to (..., C, h, w)."""
+    return function(grid.double())
 
 
 def linear(w: Weights, x: Tensor) -> Tensor:
-    """A linear layer, or a 1×1 convolution at one position."""
-    out = w['weight'].flatten(1) @ x
-    return out + w['bias'] if 'bias' in w else out
+    """A linear layer, or a 1×1 convolution."""
+    bias = w['bias'] if 'bias' in w else torch.zeros(1)
+    return _over_channels(lambda v: v @ w['weight'].flatten(1).T + bias, x)
 
 
 def layer_norm(w: Weights, x: Tensor) -> Tensor:
-    mean = x.sum() / len(x)
-    variance = ((x - mean) ** 2).sum() / len(x)
-    return (x - mean) / (variance + 1e-5) ** 0.5 * w['weight'] + w['bias']
+    def normed(v: Tensor) -> Tensor:
+        centred = v - v.mean(-1, keepdim=True)
+        variance = (centred**2).mean(-1, keepdim=True)
+        return centred / (variance + 1e-5) ** 0.5 * w['weight'] + w['bias']
+
+    return _over_channels(normed, x)
 
 
 def batch_norm(w: Weights, x: Tensor) -> Tensor:
     """Evaluation mode."""
-    return (x - w['running_mean']) / (w['running_var'] + 1e-5) ** 0.5 * w['weight'] + w['bias']
+    scale = w['weight'] / (w['running_var'] + 1e-5) ** 0.5
+    return _over_channels(lambda v: (v - w['running_mean']) * scale + w['bias'], x)
 
 
 def relu(x: Tensor) -> Tensor:
@@ -89,24 +93,18 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def unit(x: Tensor) -> Tensor:
-    return x / ((x * x).sum() ** 0.5 + 1e-7)
+    return x / ((x * x).sum(-3, keepdim=True) ** 0.5 + 1e-7)
 
 
 def conv3x3(w: Weights, grid: Tensor) -> Tensor:
-    """3×3 convolution of (C, h, w) with a border of zeros."""
-    _, height, width = grid.shape
-    kernel = w['weight']
-    rows = []
-    for y in range(height):
-        cells = []
-        for x in range(width):
-            cell = torch.zeros(len(kernel), dtype=torch.float64)
-            for dy, dx in product((-1, 0, 1), repeat=2):
-                if 0 <= y + dy < height and 0 <= x + dx < width:
-                    cell = cell + kernel[:, :, dy + 1, dx + 1] @ grid[:, y + dy, x + dx]
-            cells.append(cell)
-        rows.append(torch.stack(cells, -1))
-    return torch.stack(rows, -2)
+    """3×3 convolution with a border of zeros."""
+    height, width = grid.shape[-2:]
+    padded = torch.zeros(*grid.shape[:-2], height + 2, width + 2, dtype=torch.float64)
+    padded[..., 1:-1, 1:-1] = grid
+    return sum(
+        torch.einsum('oc,...chw->...ohw', w['weight'][:, :, dy, dx], padded[..., dy : dy + height, dx : dx + width])
+        for dy, dx in product(range(3), repeat=2)
+    )
 
 
 # --- attention block ------------------------------------------------------------------------------------------------
@@ -119,45 +117,16 @@ def attention(
 
     ``joint=False`` gives each camera a softmax of its own (summed over the cameras), a wrong form for tests to reject.
     """
-    batch, _, _, height, width = query.shape
     q, k, v = (
-        at_each_position(lambda x, p=w / name: linear(p / 1, layer_norm(p / 0, x)), grid)
+        linear(w / name / 1, layer_norm(w / name / 0, grid.double())).unflatten(2, (heads, -1))
         for name, grid in (('to_q', query), ('to_k', key), ('to_v', value))
     )
-    samples = []
-    for b in range(batch):
-        rows = []
-        for y in range(height):
-            cells = []
-            for x in range(width):
-                out = _attend(q[b, :, :, y, x], k[b], v[b], heads, joint)
-                z = linear(w / 'proj', out)
-                cells.append(_refine(w, z if skip is None else z + skip[b, :, y, x].double()))
-            rows.append(torch.stack(cells, -1))
-        samples.append(torch.stack(rows, -2))
-    return torch.stack(samples)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int, joint: bool) -> Tensor:
-    """q (n, m·c), k and v (n, m·c, h, w) → (m·c,) at one query position."""
-    cameras, channels, height, width = k.shape
-    size = channels // heads
-    out = []
-    for head in range(heads):
-        part = slice(head * size, (head + 1) * size)
-        exps = {
-            (n, y, x): torch.exp(torch.dot(q[n, part], k[n, part, y, x]) / math.sqrt(size))
-            for n, y, x in product(range(cameras), range(height), range(width))
-        }
-        total = {n: sum(e for (m, _, _), e in exps.items() if joint or m == n) for n in range(cameras)}
-        out.append(sum(e / total[n] * v[n, part, y, x] for (n, y, x), e in exps.items()))
-    return torch.cat(out)
-
-
-def _refine(w: Weights, z: Tensor) -> Tensor:
-    z = layer_norm(w / 'prenorm', z)
-    hidden = gelu(linear(w / 'mlp' / 0, z))
-    return layer_norm(w / 'postnorm', z + linear(w / 'mlp' / 2, hidden))
+    exps = torch.exp(torch.einsum('bnmcij,bnmcyx->bmijnyx', q, k) / math.sqrt(q.shape[3]))
+    total = exps.sum((4, 5, 6) if joint else (5, 6), keepdim=True)
+    out = torch.einsum('bmijnyx,bnmcyx->bmcij', exps / total, v).flatten(1, 2)
+    z = linear(w / 'proj', out)
+    z = layer_norm(w / 'prenorm', z if skip is None else z + skip.double())
+    return layer_norm(w / 'postnorm', z + linear(w / 'mlp' / 2, gelu(linear(w / 'mlp' / 0, z))))
 
 
 # --- calibration ----------------------------------------------------------------------------------------------------
@@ -189,20 +158,25 @@ def pixel_ray(calibration: Calibration, b: int, n: int, y: int, x: int, size: tu
     return ego_from_cam(calibration.cam_from_ego[b, n]) @ in_cam
 
 
+def _centres(calibration: Calibration) -> Tensor:
+    """(b, n, 4, 1, 1)"""
+    shape = calibration.intrinsics.shape[:2]
+    centres = [camera_centre(calibration, b, n) for b, n in product(*map(range, shape))]
+    return torch.stack(centres).view(*shape, 4, 1, 1)
+
+
 def image_tokens(w: Weights, features: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
     """Keys and values, each (b, n, d, h, w), of features (b, n, C, h, w)."""
-    key = at_each_position(lambda f: _project(w / 'feature_proj', f), features)
-    value = at_each_position(lambda f: _project(w / 'feature_linear', f), features)
     batch, cameras, _, height, width = features.shape
-    key = key.clone()
+    rays = torch.empty(batch, cameras, 4, height, width, dtype=torch.float64)
     for b, n, y, x in product(range(batch), range(cameras), range(height), range(width)):
-        ray = linear(w / 'img_embed', pixel_ray(calibration, b, n, y, x, (height, width)))
-        key[b, n, :, y, x] += unit(ray - linear(w / 'cam_embed', camera_centre(calibration, b, n)))
-    return key, value
+        rays[b, n, :, y, x] = pixel_ray(calibration, b, n, y, x, (height, width))
+    position = unit(linear(w / 'img_embed', rays) - linear(w / 'cam_embed', _centres(calibration)))
+    return _project(w / 'feature_proj', features) + position, _project(w / 'feature_linear', features)
 
 
-def _project(w: Weights, feature: Tensor) -> Tensor:
-    return linear(w / 2, relu(batch_norm(w / 0, feature)))
+def _project(w: Weights, features: Tensor) -> Tensor:
+    return linear(w / 2, relu(batch_norm(w / 0, features.double())))
 
 
 # --- BEV grid -------------------------------------------------------------------------------------------------------
@@ -220,91 +194,63 @@ def bev_ego(grid: Grid, row: int, column: int) -> tuple[float, float]:
 
 def bev_query(bev_embed: Weights, cam_embed: Weights, x: Tensor, grid: Grid, calibration: Calibration) -> Tensor:
     """unit(embedded metres − embedded camera centre) + x, with x (b, d, height, width): (b, n, d, height, width)."""
-    cameras = calibration.intrinsics.shape[1]
-    query = x.double()[:, None].repeat(1, cameras, 1, 1, 1)
-    for b, n, row, column in product(range(len(x)), range(cameras), *map(range, grid.coarse)):
-        metres = torch.tensor(bev_ego(grid, row, column), dtype=torch.float64)
-        centre = linear(cam_embed, camera_centre(calibration, b, n))
-        query[b, n, :, row, column] += unit(linear(bev_embed, metres) - centre)
-    return query
+    metres = torch.tensor([bev_ego(grid, *cell) for cell in product(*map(range, grid.coarse))], dtype=torch.float64)
+    embedded = linear(bev_embed, metres.T.reshape(1, 1, 2, *grid.coarse))
+    return x.double()[:, None] + unit(embedded - linear(cam_embed, _centres(calibration)))
 
 
 # --- necks ----------------------------------------------------------------------------------------------------------
 
 
-def bottleneck(w: Weights, grid: Tensor) -> Tensor:
-    """(C, h, w) → the same shape."""
-    hidden = at_each_position(lambda x: relu(batch_norm(w / 'bn1', linear(w / 'conv1', x))), grid)
-    hidden = at_each_position(lambda x: relu(batch_norm(w / 'bn2', x)), conv3x3(w / 'conv2', hidden))
-    return relu(grid + at_each_position(lambda x: batch_norm(w / 'bn3', linear(w / 'conv3', x)), hidden))
-
-
-def bottlenecks(w: Weights, grids: Tensor, count: int = 2) -> Tensor:
+def bottlenecks(w: Weights, grid: Tensor, count: int = 2) -> Tensor:
     """(b, C, h, w) → the same shape."""
-    out = []
-    for grid in grids:
-        for i in range(count):
-            grid = bottleneck(w / i, grid)
-        out.append(grid)
-    return torch.stack(out)
+    for i in range(count):
+        block = w / i
+        hidden = relu(batch_norm(block / 'bn1', linear(block / 'conv1', grid)))
+        hidden = relu(batch_norm(block / 'bn2', conv3x3(block / 'conv2', hidden)))
+        grid = relu(grid + batch_norm(block / 'bn3', linear(block / 'conv3', hidden)))
+    return grid
 
 
 def encode(
     w: Weights, latents: Tensor, features: Sequence[Tensor], calibration: Calibration, heads: int, per_camera: bool
 ) -> Tensor:
     """latents (d, rows, columns) → (b, n or 1, d, rows, columns)."""
-    batch, cameras = features[0].shape[:2]
-    samples = []
-    for b in range(batch):
-        groups = [[n] for n in range(cameras)] if per_camera else [list(range(cameras))]
-        samples.append(torch.cat([_encode_one(w, latents, features, calibration, heads, b, group) for group in groups]))
-    return torch.stack(samples)
-
-
-def _encode_one(w, latents, features, calibration, heads, b, cameras) -> Tensor:
-    """The latents (1, d, rows, columns) of one sample that read some of its cameras."""
-    part = Calibration(
-        calibration.intrinsics[b : b + 1, cameras], calibration.cam_from_ego[b : b + 1, cameras], calibration.image_size
-    )
-    x = latents.double()[None]
-    for i, feature in enumerate(features):
-        view = w / 'cross_views' / i
-        key, value = image_tokens(view / 'tokens', feature[b : b + 1, cameras], part)
-        query = x[:, None].repeat(1, len(cameras), 1, 1, 1)
-        x = bottlenecks(view / 'bottlenecks', attention(view / 'cross_attend', query, key, value, x, heads))
-    return x
+    cameras = list(range(features[0].shape[1]))
+    grids = []
+    for group in [[n] for n in cameras] if per_camera else [cameras]:
+        part = Calibration(calibration.intrinsics[:, group], calibration.cam_from_ego[:, group], calibration.image_size)
+        x = latents.double().expand(len(features[0]), *latents.shape)
+        for i, feature in enumerate(features):
+            view = w / 'cross_views' / i
+            key, value = image_tokens(view / 'tokens', feature[:, group], part)
+            query = x[:, None].expand(-1, len(group), -1, -1, -1)
+            x = bottlenecks(view / 'bottlenecks', attention(view / 'cross_attend', query, key, value, x, heads))
+        grids.append(x)
+    return torch.stack(grids, 1)
 
 
 def process(w: Weights, latents: Tensor, depth: int, shared: bool, heads: int) -> Tensor:
     """(b, n or 1, d, rows, columns) → the same shape; every grid attends to itself alone."""
-    out = []
-    for grids in latents:
-        x = grids.double()[:, None]
-        for i in range(depth):
-            x = attention(w / 'self_attends' / (0 if shared else i), x, x, x, x[:, 0], heads)[:, None]
-        out.append(x[:, 0])
-    return torch.stack(out)
+    x = latents.double().flatten(0, 1)[:, None]
+    for i in range(depth):
+        x = attention(w / 'self_attends' / (0 if shared else i), x, x, x, x[:, 0], heads)[:, None]
+    return x.view(latents.shape)
 
 
 def decode(w: Weights, latents: Tensor, grid: Grid, calibration: Calibration, heads: int) -> Tensor:
     """(b, n or 1, d, rows, columns) → (b, d, height, width)."""
     batch, cameras = calibration.intrinsics.shape[:2]
-    prior = (w / 'prior')['features'][None].repeat(batch, 1, 1, 1)
+    prior = (w / 'prior')['features'][None].expand(batch, -1, -1, -1)
     query = bev_query(w / 'position' / 'bev_embed', w / 'cam_embed', prior, grid, calibration)
-    seen = torch.stack([latents[:, n if latents.shape[1] > 1 else 0] for n in range(cameras)], 1).double()
+    seen = latents.expand(-1, cameras, -1, -1, -1)
     return attention(w / 'cross_attend', query, seen, seen, None, heads)
 
 
 def latent_neck(
-    w: Weights,
-    features: Sequence[Tensor],
-    calibration: Calibration,
-    grid: Grid,
-    heads: int,
-    depth: int,
-    shared: bool,
-    per_camera: bool,
-) -> Tensor:
+    w: Weights, features: Sequence[Tensor], calibration: Calibration, grid: Grid, heads: int, depth: int,
+    shared: bool, per_camera: bool,
+) -> Tensor:  # fmt: skip
     """features, each (b, n, C, h, w) → (b, d, height, width)."""
     latents = encode(w / 'encode', w['latent_array.features'], features, calibration, heads, per_camera)
     latents = process(w / 'process', latents, depth, shared, heads)
@@ -313,7 +259,7 @@ def latent_neck(
 
 def cvt_neck(w: Weights, features: Sequence[Tensor], calibration: Calibration, grid: Grid, heads: int) -> Tensor:
     """features, each (b, n, C, h, w) → (b, d, height, width)."""
-    x = w['prior.features'][None].repeat(len(features[0]), 1, 1, 1)
+    x = w['prior.features'][None].expand(len(features[0]), -1, -1, -1)
     for i, feature in enumerate(features):
         view = w / 'cross_views' / i
         key, value = image_tokens(view / 'tokens', feature, calibration)
@@ -326,50 +272,41 @@ def cvt_neck(w: Weights, features: Sequence[Tensor], calibration: Calibration, g
 
 
 def double_bilinear(grid: Tensor) -> Tensor:
-    """(C, h, w) → (C, 2h, 2w), the corner cells' centres on each other."""
-    _, height, width = grid.shape
-    rows = []
-    for y in range(2 * height):
-        cells = []
-        for x in range(2 * width):
-            v, u = y * (height - 1) / (2 * height - 1), x * (width - 1) / (2 * width - 1)
-            y0, x0 = min(int(v), max(height - 2, 0)), min(int(u), max(width - 2, 0))
-            y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
-            top = grid[:, y0, x0] * (1 - (u - x0)) + grid[:, y0, x1] * (u - x0)
-            bottom = grid[:, y1, x0] * (1 - (u - x0)) + grid[:, y1, x1] * (u - x0)
-            cells.append(top * (1 - (v - y0)) + bottom * (v - y0))
-        rows.append(torch.stack(cells, -1))
-    return torch.stack(rows, -2)
+    """(…, h, w) → (…, 2h, 2w), the corner cells' centres on each other."""
+
+    def shares(length: int) -> Tensor:
+        """(2·length, length): how much each old cell counts for a new one."""
+        out = torch.zeros(2 * length, length, dtype=torch.float64)
+        for new in range(2 * length):
+            place = new * (length - 1) / (2 * length - 1)
+            before = min(int(place), max(length - 2, 0))
+            out[new, before] += 1 - (place - before)
+            out[new, min(before + 1, length - 1)] += place - before
+        return out
+
+    height, width = grid.shape[-2:]
+    return shares(height) @ grid.double() @ shares(width).T
 
 
 def decoder_block(w: Weights, grid: Tensor, skip: Tensor) -> Tensor:
-    """grid (C, h, w) and the decoder's input, skip → (c, 2h, 2w)."""
-    x = conv3x3(w / 'conv' / 1, double_bilinear(grid.double()))
-    x = at_each_position(lambda v: relu(batch_norm(w / 'conv' / 2, v)), x)
-    x = at_each_position(lambda v: batch_norm(w / 'conv' / 5, linear(w / 'conv' / 4, v)), x)
-    _, height, width = x.shape
-    x = x.clone()
-    for row, column in product(range(height), range(width)):
-        nearest = skip[:, row * skip.shape[1] // height, column * skip.shape[2] // width].double()
-        x[:, row, column] += linear(w / 'up', nearest)
-    return relu(x)
+    """grid (…, C, h, w) and the decoder's input, skip → (…, c, 2h, 2w)."""
+    x = relu(batch_norm(w / 'conv' / 2, conv3x3(w / 'conv' / 1, double_bilinear(grid))))
+    x = batch_norm(w / 'conv' / 5, linear(w / 'conv' / 4, x))
+    rows, columns = (torch.arange(x.shape[i]) * skip.shape[i] // x.shape[i] for i in (-2, -1))
+    return relu(x + linear(w / 'up', skip[..., rows, :][..., columns]))
 
 
 def bev_decoder(w: Weights, bev: Tensor, blocks: int) -> Tensor:
     """(b, C, h, w) → (b, c, 2^blocks·h, 2^blocks·w)."""
-    out = []
-    for sample in bev:
-        x = sample
-        for i in range(blocks):
-            x = decoder_block(w / 'layers' / i, x, sample)
-        out.append(x)
-    return torch.stack(out)
+    x = bev
+    for i in range(blocks):
+        x = decoder_block(w / 'layers' / i, x, bev)
+    return x
 
 
 def to_logits(w: Weights, bev: Tensor) -> Tensor:
     """(b, C, h, w) → (b, outputs, h, w)."""
-    hidden = torch.stack([conv3x3(w / 0, sample.double()) for sample in bev])
-    return at_each_position(lambda v: linear(w / 3, relu(batch_norm(w / 1, v))), hidden)
+    return linear(w / 3, relu(batch_norm(w / 1, conv3x3(w / 0, bev.double()))))
 
 
 def focal(logit: float, target: float, gamma: float = 2.0) -> float:

@@ -9,13 +9,8 @@ import torch
 from projects.CVT_IO.cvt_io.models.attention_maps import AttentionMaps, attention_maps, attention_weights
 from projects.CVT_IO.cvt_io.models.layers import CrossAttention
 from projects.CVT_IO.cvt_io.models.layers.attention import tokens_of
-from tests.models.cases import (
-    error,
-    random_grid,
-    random_weights,
-    weights_of,
-)
-from tests.models.naive import at_each_position, layer_norm, linear
+from tests.models.cases import error, random_grid, random_weights, weights_of
+from tests.models.naive import layer_norm, linear
 from tests.models.test_segmentor import NECKS, inputs_of, segmentor_of
 
 CAMERAS, HEADS, LATENTS, CELLS = 3, 2, (2, 3), (3, 2)
@@ -34,7 +29,7 @@ def naive_weights(block, query, key):
     """(b, m, Q, n, h·w), one exponential at a time."""
     weights = weights_of(block)
     projected = [
-        at_each_position(lambda x, p=weights / name: linear(p / 1, layer_norm(p / 0, x)), grid)
+        linear(weights / name / 1, layer_norm(weights / name / 0, grid))
         for name, grid in (('to_q', query), ('to_k', key))
     ]
     q, k = (tokens_of(x).unflatten(-1, (block.heads, -1)) for x in projected)  # b n T m c

@@ -5,13 +5,7 @@ from torch import nn
 from projects.CVT_IO.cvt_io.models import CVTIOBEVDecoder
 from projects.CVT_IO.cvt_io.models.bev_decoder import DecoderBlock
 from tests.models import naive
-from tests.models.cases import (
-    TOLERANCE,
-    error,
-    random_grid,
-    random_weights,
-    weights_of,
-)
+from tests.models.cases import TOLERANCE, error, random_grid, random_weights, weights_of
 
 DTYPES = pytest.mark.parametrize('dtype', TOLERANCE)
 

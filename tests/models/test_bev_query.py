@@ -4,17 +4,7 @@ import torch
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.models.layers import BEVPosition, LearnedGrid, per_image
 from tests.models import naive
-from tests.models.cases import (
-    SQUARE,
-    TALL,
-    TOLERANCE,
-    WIDE,
-    error,
-    generic_rig,
-    random_weights,
-    rig_of,
-    surround_rig,
-)
+from tests.models.cases import SQUARE, TALL, TOLERANCE, WIDE, error, generic_rig, random_weights, rig_of, surround_rig
 
 GRIDS = pytest.mark.parametrize('grid', [SQUARE, WIDE, TALL], ids=['square', 'wide', 'tall'])
 

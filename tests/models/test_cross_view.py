@@ -4,15 +4,7 @@ from torch import nn
 
 from projects.CVT_IO.cvt_io.models.layers import CrossView
 from tests.models import naive
-from tests.models.cases import (
-    TOLERANCE,
-    error,
-    random_grid,
-    random_weights,
-    rig_of,
-    surround_rig,
-    weights_of,
-)
+from tests.models.cases import TOLERANCE, error, random_grid, random_weights, rig_of, surround_rig, weights_of
 
 ATTENTION = dict(heads=2, head_dim=8)
 

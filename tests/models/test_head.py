@@ -10,13 +10,7 @@ from torch import nn
 
 from projects.CVT_IO.cvt_io.models import CVTIOHead
 from tests.models import naive
-from tests.models.cases import (
-    TOLERANCE,
-    error,
-    random_grid,
-    random_weights,
-    weights_of,
-)
+from tests.models.cases import TOLERANCE, error, random_grid, random_weights, weights_of
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 VEHICLES = (4, 5, 6, 7, 8, 10, 11)

@@ -1,7 +1,5 @@
 import hashlib
-import http.server
 import pickle
-import threading
 
 import pytest
 import torch
@@ -10,6 +8,7 @@ from mmdet.models.backbones.efficientnet import EfficientNet
 from projects.CVT_IO.cvt_io.models import CVTIOEfficientNet
 from projects.CVT_IO.cvt_io.models.pretrained import PretrainedError
 from tests.models.cases import random_weights
+from tests.web_server import serve
 
 
 @pytest.fixture(scope='module')
@@ -143,18 +142,8 @@ def server(tmp_path, monkeypatch):
     (tmp_path / 'site').mkdir()
     monkeypatch.setenv('no_proxy', '*')
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args) -> None:
-            super().__init__(*args, directory=str(tmp_path / 'site'))
-
-        def log_message(self, *args) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f'http://127.0.0.1:{httpd.server_port}'
-        httpd.shutdown()
+    with serve(tmp_path / 'site') as url:
+        yield url
 
 
 def test_a_download_is_checked_and_kept(published, server, tmp_path):

@@ -2,13 +2,7 @@ import pytest
 
 from projects.CVT_IO.cvt_io.models.neck.process import Process
 from tests.models import naive
-from tests.models.cases import (
-    TOLERANCE,
-    error,
-    random_grid,
-    random_weights,
-    weights_of,
-)
+from tests.models.cases import TOLERANCE, error, random_grid, random_weights, weights_of
 
 ATTENTION = dict(heads=2, head_dim=8)
 

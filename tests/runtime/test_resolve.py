@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from projects.CVT_IO.cvt_io.errors import ConfigError
+from projects.CVT_IO.cvt_io.runtime import shared_settings
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from projects.CVT_IO.cvt_io.runtime.resolve import resolve_config
 from projects.CVT_IO.cvt_io.runtime.runner import CVTIORunner
@@ -241,6 +243,14 @@ def test_center_output_of_another_task_names_the_way_out():
 def test_neck_that_does_not_take_the_backbones_channels(options, message):
     with pytest.raises(ConfigError, match=f'^{CONFIG}: model.neck.{message}'):
         build_model(load_config(str(CONFIG), options))
+
+
+def test_documented_settings():
+    table = re.findall(r'^\| `(\w+)` \| .* \| (yes|no|in .* only) \|$', (REPO / 'docs/configs.md').read_text(), re.M)
+    assert table == [
+        (setting.key, {None: 'yes', shared_settings._grid: 'no'}.get(setting.agreement, 'in `min_visibility` only'))
+        for setting in shared_settings.SETTINGS
+    ]
 
 
 class SettingsError(Exception):

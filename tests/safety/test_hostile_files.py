@@ -1,10 +1,7 @@
-"""Checkpoints, pickles and config paths of strangers, given to the tools themselves."""
+"""Untrusted checkpoints, pickles and config paths, given to the tools themselves."""
 
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -23,6 +20,7 @@ from tests.audit import is_network, watch
 from tests.safety import payloads
 from tests.tiny import REPO, TOY_CONFIG
 from tests.tools.in_process import run_tool
+from tests.web_server import serve
 
 REFUSED = 'found a Python object (os.mkdir), which is not loaded'
 
@@ -51,11 +49,8 @@ def served(tmp_path, monkeypatch) -> Iterator[str]:
     """URL of the test's folder, on this machine."""
     monkeypatch.setenv('no_proxy', '*')
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True).start()
-        yield f'http://127.0.0.1:{server.server_port}'
-        server.shutdown()
+    with serve(tmp_path) as url:
+        yield url
 
 
 def train(toy_root: Path, work_dir: Path, *words: str, **options: object) -> str | int | None:

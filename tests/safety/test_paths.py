@@ -1,4 +1,4 @@
-"""Paths and names in strangers' files stay below the folder that the user has given."""
+"""Paths and names in untrusted files stay below the folder that the user has given."""
 
 from __future__ import annotations
 

@@ -168,6 +168,18 @@ def test_constant_map(tmp_path, options, capsys):
     assert 0 < iou < 1 and f'{iou:.4f}' in capsys.readouterr().out
 
 
+def test_constant_map_of_one_of_several_metrics(tmp_path, options, capsys):
+    """The evaluator may be a list, and its first metric one without label groups."""
+    config = tmp_path / 'several.py'
+    several = (
+        "val_evaluator = test_evaluator = [dict(type='DumpResults', out_file_path='x.pkl'), _base_.test_evaluator]"
+    )
+    config.write_text(f'_base_ = [{str(TOY_CONFIG)!r}]\n{several}\n')
+    for path in (TOY_CONFIG, config):
+        assert run_tool(CONSTANT, path, '--out', tmp_path / f'{path.stem}.json', *options) is None
+    assert (tmp_path / 'several.json').read_text() == (tmp_path / f'{TOY_CONFIG.stem}.json').read_text()
+
+
 def test_docs_have_the_tools_table(capsys):
     """All columns but our IoU and times."""
     assert run_tool(TABLE, '--no-timing') is None

@@ -28,7 +28,7 @@ def test_an_original_runs_with_the_plain_config(name, tmp_path, capsys):
     model = build_model(load_config(str(config))).eval()
     meta = load_weights(model, tmp_path / 'ours.pth')
     assert meta['version'] == __version__ and meta['converted_from'] == 'x.ckpt'
-    assert ('how many passes' in told) == (name != 'cvt')
+    assert ('number of self-attention passes' in told) == (name != 'cvt')
     inputs = torch.rand(1, 2, 3, 64, 96), torch.eye(3).expand(1, 2, 3, 3), torch.eye(4).expand(1, 2, 4, 4)
     with torch.no_grad():
         assert model.bev_logits(*inputs).shape == (1, 2, 200, 200)

@@ -116,7 +116,7 @@ def test_error_is_one_line_and_nothing_is_written(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--workers', -1], 'error: --workers: expected a number from 0 on, got -1'),
+        (['--workers', -1], 'error: --workers: expected a non-negative number, got -1'),
         (
             ['--bev-size', 0, 5],
             'error: BEV grid: expected two positive sizes and extents, got (0, 5) and (100.0, 100.0)',
@@ -206,7 +206,7 @@ def test_shards_at_the_same_time_in_one_folder(main, tree, whole, tmp_path, caps
     [
         (['--shard', '0/4'], "error: --shard: expected i/n with i from 1 to n, such as 1/4, got '0/4'"),
         (['--shard', 'a/b'], "error: --shard: expected i/n with i from 1 to n, such as 1/4, got 'a/b'"),
-        (['--merge', 0], 'error: --merge: expected the number of shards, from 1 on, got 0'),
+        (['--merge', 0], 'error: --merge: expected a positive number of shards, got 0'),
     ],
 )
 def test_wrong_shards(main, tmp_path, capsys, arguments, message):

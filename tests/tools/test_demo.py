@@ -62,6 +62,6 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):
 
 def test_json_of_another_kind(tmp_path):
     (tmp_path / 'b.json').write_text('[' * 10**6)
-    assert 'within each other without end' in run_tool(DEMO, tmp_path / 'b.json', *MODEL)
+    assert 'nested too deeply' in run_tool(DEMO, tmp_path / 'b.json', *MODEL)
     (tmp_path / 'a.json').write_text('{"a": 1}')
     assert 'expected infos (data_list) or a rig (cameras, frames)' in run_tool(DEMO, tmp_path / 'a.json', *MODEL)

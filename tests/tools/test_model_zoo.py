@@ -97,7 +97,7 @@ def test_download_from_a_mirror(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['download', 'plain'], 'error: plain: no weights are published; docs/model_zoo.md says how'),
+        (['download', 'plain'], 'error: plain: no weights are published; see docs/model_zoo.md'),
         (['download', 'toys'], 'error: toys: no such model in the zoo; did you mean toy?'),
         (['verify', 'none.pth'], 'error: none.pth: no such file'),
     ],

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import mmdet3d
+import numpy as np
 import pytest
 import torch
 from mmengine.visualization import Visualizer
@@ -118,7 +119,7 @@ def test_resume_falls_back_on_a_checkpoint_that_can_be_read(trained, toy_root, t
     assert run_tool('tools/train.py', *words) is None
     told = capfd.readouterr().err
     assert (
-        f'warning: {last}: cannot read checkpoint' in told and f'going on from {last.with_name("iter_2.pth")}' in told
+        f'warning: {last}: cannot read checkpoint' in told and f'resuming from {last.with_name("iter_2.pth")}' in told
     )
     assert torch.load(last, weights_only=True)['meta']['iter'] == 4
 
@@ -144,9 +145,10 @@ def test_resume_near_the_end_of_a_long_run_takes_seconds(trained, toy_root, tmp_
 
 
 def test_test_writes_metrics_and_panels(trained, toy_root, tmp_path):
-    out = tmp_path / 'result.json'
+    out, maps = tmp_path / 'result.json', tmp_path / 'maps.npz'
     result = run(
-        *(REPO / 'tools/test.py', TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path / 'work', '--out', out),
+        *(REPO / 'tools/test.py', TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path / 'work'),
+        *('--out', out, maps),
         *('--show-dir', 'panels', '--show-interval', 2, *options(toy_root)),
         cwd=tmp_path,
     )
@@ -154,8 +156,37 @@ def test_test_writes_metrics_and_panels(trained, toy_root, tmp_path):
     metrics = json.loads(out.read_text())
     names = {f'vehicle/IoU@{t}{s}' for t in ('0.40', '0.50') for s in ('', '_all_pixels')}
     assert names <= set(metrics) and all(0 <= metrics[name] <= 1 for name in names)
+    with np.load(maps, allow_pickle=False) as file:
+        assert file['scores'].shape == (3, 1, 48, 48) and file['center'].shape == (3, 48, 48)
+        assert [*file['label_groups']] == ['vehicle'] and len({*file['sample_token']}) == 3
+        assert 0 <= file['scores'].min() < file['scores'].max() <= 1
     # One validation scene of three frames: the first and the third.
     assert len([*(tmp_path / 'work').glob('*/panels/scene-*.png')]) == 2
+
+
+def test_show_without_the_hook(toy_root, trained, tmp_path):
+    words = (TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path, '--show-dir', 'panels')
+    off = {'default_hooks.visualization': None}
+    assert 'default_hooks.visualization' in run_tool('tools/test.py', *words, *options(toy_root, **off))
+
+
+def test_logger_without_its_package(toy_root, tmp_path, monkeypatch):
+    """One line that names what to install."""
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    config = tmp_path / 'config.py'
+    backends = "vis_backends = [dict(type='WandbVisBackend')]\nvisualizer = dict(vis_backends=vis_backends)"
+    config.write_text(f'_base_ = [{str(TOY_CONFIG)!r}]\n{backends}\n')
+    Visualizer._instance_dict.clear()
+    found = run_tool('tools/train.py', config, '--work-dir', tmp_path / 'work', *options(toy_root))
+    Visualizer._instance_dict.clear()
+    assert found == 'error: Please run "pip install wandb" to install wandb'
+
+
+def test_mixed_precision_without_a_gpu(toy_root, tmp_path):
+    extra = {'train_cfg.max_iters': 1, 'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None}
+    words = (TOY_CONFIG, '--work-dir', tmp_path, '--amp', *options(toy_root, **extra))
+    assert run_tool('tools/train.py', *words) is None
+    assert (tmp_path / 'iter_1.pth').is_file()
 
 
 def test_control_runs(trained, toy_root, tmp_path):
@@ -168,10 +199,8 @@ def test_control_runs(trained, toy_root, tmp_path):
 
 
 def test_stock_tools_run_our_config(trained, toy_root, tmp_path):
-    """mmdet3d's own scripts, with the repository on PYTHONPATH; its ``--cfg-options`` do not move ``data_root``."""
-    roots = {f'{loader}_dataloader.dataset.data_root': toy_root for loader in ('train', 'val', 'test')}
-    roots |= {f'{loader}_dataloader.persistent_workers': False for loader in ('train', 'val', 'test')}
-    words = options(toy_root, **roots, **{'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
+    """mmdet3d's own scripts, with the repository on PYTHONPATH: options that are given once reach every place."""
+    words = options(toy_root, **{'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
     env = dict(PYTHONPATH=str(REPO))
     result = run(STOCK_TOOLS / 'train.py', TOY_CONFIG, '--work-dir', tmp_path, *words, cwd=tmp_path, **env)
     assert result.returncode == 0, result.stderr[-2000:]
@@ -212,6 +241,7 @@ def test_nothing_prepared_ends_at_once(tool, tmp_path):
         (['tools/train.py', 'configs/none.py'], 'configs/none.py'),
         (['tools/test.py', TOY_CONFIG, 'none.pth', '--show'], '--show needs a display'),
         (['tools/test.py', TOY_CONFIG, 'none.pth', '--out', 'x.txt'], 'x.txt: expected a name that ends in .json'),
+        (['tools/test.py', TOY_CONFIG, 'none.pth', '--out', 'x.pkl'], '.json (metrics) or .npz (predictions)'),
     ],
 )
 def test_one_clear_line_on_wrong_arguments(words, message, tmp_path):
@@ -249,6 +279,17 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
         ('train', ['load_from=none.pth'], 'none.pth: cannot read checkpoint: No such file'),
         ('train', ['load_from=TEXT'], 'TEXT: cannot read checkpoint'),
         ('train', ['model.neck.type=Foo'], 'model: KeyError: Foo is not in the mmdet3d::model registry'),
+        (
+            'train',
+            ['model.neck.in_channels=[16,32]'],
+            'neck.in_channels: expected (16, 24), the channels of this',
+        ),
+        ('train', ['optim_wrapper.accumulative_counts=2'], 'optim_wrapper.accumulative_counts: expected 1, found 2'),
+        (
+            'train',
+            ['label_groups.bus.classes=[bus]', 'val_evaluator.label_groups.bus.classes=[car]'],
+            'contradict each',
+        ),
         ('train', ['train_dataloader.dataset.pipline=3'], 'train_dataloader.dataset: TypeError'),
     ],
 )

@@ -286,7 +286,7 @@ def train_over(data: CVTIONuScenesDataset, broken: np.ndarray, workers: int) -> 
     try:
         batches = [*islice(loader, 2 * len(data))]
     except DataError as error:
-        named = f'found {allowed + 1} that are' in str(error)
+        named = f'found {allowed + 1};' in str(error)
         return REFUSED if len(broken) > allowed and named else f'too early or unclear: {error!s:.200}'
     seen = [sample.sample_idx for batch in batches for sample in batch['data_samples']]
     if len(broken) > allowed or len(data.broken) != len(broken) or {*seen} & {*broken.tolist()}:

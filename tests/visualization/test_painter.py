@@ -83,6 +83,11 @@ def test_probability_ramp():
     assert canvas[0].tolist() == [[24, 26, 32], [55, 103, 132], [86, 180, 233], [255, 255, 255]]
 
 
+def test_probabilities_that_are_not_finite_have_their_own_colour():
+    canvas = painter.bev_prediction(np.array([[np.nan, np.inf, 1.0]]), painter.road_map(np.zeros((1, 3), bool)))
+    assert canvas[0].tolist() == [[255, 0, 255], [255, 0, 255], [255, 255, 255]]
+
+
 def test_probability_grows_lighter_on_every_ground():
     """Luma (Rec. 601) rises all the way, so that the map reads without colour too."""
     score = np.linspace(0, 1, 101)[None]

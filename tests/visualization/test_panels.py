@@ -158,3 +158,18 @@ def test_key_shows_every_colour():
     colors = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT, painter.PREDICTED, *painter.LAYERS.values()]
     for color in colors:
         assert (key == color).all(-1).sum() > 200  # a swatch of 17 × 17 pixels
+
+
+def test_panel_says_how_much_is_nan(monkeypatch):
+    """Two of 64 cells."""
+    sample, captions, panel = known_sample(), [], painter.panel
+    sample.pred_bev.scores[0, 0, :2] = torch.nan
+
+    def noting(cameras, bevs, *rest):
+        captions.extend(caption for caption, _ in bevs)
+        return panel(cameras, bevs, *rest)
+
+    monkeypatch.setattr(painter, 'panel', noting)
+    picture = sample_panel(model_views(torch.zeros(1, 3, 24, 48, dtype=torch.uint8), sample), sample, GROUP, 0, GRID)
+    assert captions[0] == 'car: probability, 3% NaN (magenta)'
+    assert cell(picture, 0, 0, 0) == painter.NOT_FINITE

@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 from projects.CVT_IO.cvt_io.errors import DataError
-from projects.CVT_IO.cvt_io.zoo.catalogue import (
-    Entry,
-    WeightFile,
-    find,
-    published_weights,
-    read_catalogue,
-)
+from projects.CVT_IO.cvt_io.zoo.catalogue import Entry, WeightFile, find, published_weights, read_catalogue
 
 SHA256 = '01234567' + '89abcdef' * 7
 GOOD = f"""
@@ -77,7 +71,7 @@ def test_weights_behind_a_url(read, location):
         ('  - Name: plain', '  - 3\n  - Name: plain', 'model 1: expected keys and values, found int'),
         ('  - Name: plain', '  - Nam: plain', 'model 1: Name: expected a name, found None'),
         ('Name: plain', 'Name: ../plain', r"Name: expected letters, digits, .* found '\.\./plain'"),
-        ('Name: plain', 'Name: toy_1.0', 'model toy_1.0: expected a name of its own'),
+        ('Name: plain', 'Name: toy_1.0', 'model toy_1.0: expected a unique name'),
         ('configs/plain.py', '/etc/plain.py', "model plain: Config: expected a path relative to the repository's root"),
         ('configs/plain.py', 'configs/../../plain.py', 'model plain: Config: expected a path relative'),
         ('Config: configs/plain.py', 'Weights: x', 'model plain: Config: expected a path, found None'),
@@ -137,5 +131,5 @@ def test_find(read):
 def test_published_weights(read):
     catalogue = read(GOOD)
     assert published_weights(catalogue, 'toy_1.0').size == 1234
-    with pytest.raises(DataError, match=r'plain: no weights are published; docs/model_zoo\.md'):
+    with pytest.raises(DataError, match=r'plain: no weights are published; see docs/model_zoo\.md'):
         published_weights(catalogue, 'plain')

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from projects.CVT_IO.cvt_io.evaluation.constant import best_constant_iou
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json
 from projects.CVT_IO.cvt_io.labels.codec import expand
-from projects.CVT_IO.cvt_io.labels.groups import build_label_groups
+from projects.CVT_IO.cvt_io.labels.groups import LabelGroup, build_label_groups
 from projects.CVT_IO.cvt_io.labels.nuscenes.label_maker import stored_label
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
-from projects.CVT_IO.cvt_io.runtime.config import build_dataset, load_config, require_data
+from projects.CVT_IO.cvt_io.runtime.config import ConfigError, build_dataset, load_config, require_data
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,10 +42,19 @@ def main() -> None:
         write_json(args.out, result)
 
 
+def metric_label_groups(cfg: Config) -> tuple[LabelGroup, ...]:
+    """Label groups of the test set's metric, which may be one of several."""
+    metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    groups = next((metric.label_groups for metric in metrics if 'label_groups' in metric), None)
+    if groups is None:
+        raise ConfigError(f'{cfg.filename}: test_evaluator: expected a metric with label_groups, found none')
+    return build_label_groups(groups)
+
+
 def count(cfg: Config) -> dict[str, np.ndarray]:
     """Number of frames in which each cell is positive, and in which it counts: (2, h, w) by label group."""
     dataset = build_dataset(cfg, 'test_dataloader')
-    groups = build_label_groups(cfg.test_evaluator.label_groups)
+    groups = metric_label_groups(cfg)
     counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}
     for i in tqdm(range(len(dataset)), desc='labels', unit='frame'):
         label = expand(stored_label(dataset.get_data_info(i), dataset.bev_grid))

@@ -21,7 +21,7 @@ from projects.CVT_IO.cvt_io.deploy.runtimes import RUNTIMES, describe_runtime, o
 from projects.CVT_IO.cvt_io.deploy.verify import graph_inputs
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
-from projects.CVT_IO.cvt_io.runtime.batches import random_batch
+from projects.CVT_IO.cvt_io.runtime.batches import CAMERAS, random_batch
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.runtime.machine import describe_machine
 
@@ -73,7 +73,7 @@ def main() -> None:
     else:
         graph = export_onnx(cfg, args.checkpoint, GraphOptions(whole_batch=args.whole_batch))
     model = prepare_model(cfg, args.checkpoint, CPU)
-    batch = random_batch(cfg, 1, info.cameras) if info else random_batch(cfg, 1)
+    batch = random_batch(cfg, 1, (info and info.cameras) or CAMERAS)
     inputs = graph_inputs(model, batch, info is not None and info.imgs == 'uint8')
 
     def load(name: str) -> Callable[[], object]:

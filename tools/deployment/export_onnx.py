@@ -44,6 +44,9 @@ def parse_args() -> argparse.Namespace:
         '--cameras', type=cli.positive_int, default=CAMERAS, help='number of cameras (default: %(default)s)'
     )
     parser.add_argument(
+        '--dynamic-cameras', action='store_true', help='support any number of cameras (cvt_io_v3), with --whole-batch'
+    )
+    parser.add_argument(
         '--opset',
         type=int,
         default=DEFAULT_OPSET,
@@ -67,7 +70,8 @@ def main() -> None:
     """Entry point."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
-    options = GraphOptions(args.cameras, args.dynamic_batch, args.uint8, args.fp16, args.whole_batch)
+    flags = (args.dynamic_batch, args.uint8, args.fp16, args.whole_batch, args.dynamic_cameras)
+    options = GraphOptions(args.cameras, *flags)
     graph = export_onnx(cfg, args.checkpoint, options, args.opset)
     if args.verify:
         verify(cfg, args.checkpoint, graph, options)
@@ -81,6 +85,8 @@ def verify(cfg: Config, checkpoint: str, graph: bytes, options: GraphOptions) ->
     load_weights(model, checkpoint)
     sizes = (1, 3) if options.dynamic_batch else (1,)  # traced with 2
     batches = {f'noise, batch {size}': [random_batch(cfg, size, options.cameras)] for size in sizes}
+    if options.dynamic_cameras:
+        batches |= {f'noise, cameras {n}': [random_batch(cfg, 1, n)] for n in (1, options.cameras + 1)}
     try:
         require_data(cfg, 'test_dataloader')
         batches['frames of the test set'] = frames(cfg, options.cameras)

@@ -1,6 +1,6 @@
 """Toy world → training → test → pictures, on two CPU cores: ``python tools/misc/toy_demo.py``.
 
-Trains a small model on a few frames, and tests it beside the published ones, which were trained for longer on many.
+Trains a small model on a few frames, and compares it with the published ones, which were trained longer on many frames.
 """
 
 import argparse
@@ -25,7 +25,7 @@ Metrics = dict[str, float]
 
 
 class Demo:
-    """Runs the tools and keeps what they took."""
+    """Runs the tools and records their durations."""
 
     def __init__(self, data_root: Path, work_dir: Path, cfg_options: list[str]) -> None:
         self.data_root = data_root
@@ -34,14 +34,14 @@ class Demo:
         self.seconds: dict[str, float] = {}
 
     def run(self, title: str, *words: object) -> None:
-        """Runs a tool and shows its command."""
+        """Runs a tool and prints its command."""
         print(f'\n── {title}\n$ python {" ".join(map(str, words))}', flush=True)
         start = time.monotonic()
         subprocess.run([sys.executable, *map(str, words)], cwd=REPOSITORY, check=True)
         self.seconds[title] = time.monotonic() - start
 
     def make_world(self) -> None:
-        """Five scenes, of which one is for validation."""
+        """Generates five scenes, one of them for validation."""
         self.run(
             'toy world',
             *('tools/create_data.py', 'toy', '--out-dir', self.data_root, '--scenes', 5, '--frames', 10),
@@ -49,20 +49,20 @@ class Demo:
         )
 
     def train(self) -> Path:
-        """Returns the checkpoint."""
+        """Trains the model and returns its checkpoint."""
         options = [f'data_root={self.data_root}', *self.cfg_options]
         self.run('training', 'tools/train.py', CONFIG, '--work-dir', self.work_dir, '--cfg-options', *options)
         return Path((self.work_dir / 'last_checkpoint').read_text().strip())
 
     def download(self, name: str) -> tuple[str, Path]:
-        """Config and checkpoint of a published model."""
+        """Downloads a published model and returns config and checkpoint."""
         catalogue = read_catalogue()
         weights = published_weights(catalogue, name)
         self.run(f'download of {name}', 'tools/model_zoo.py', 'download', name, '--dest', self.work_dir)
         return catalogue[name].config, self.work_dir / weights.name
 
     def test(self, title: str, name: str, config: str, checkpoint: Path, *options: str, control: str = '') -> Metrics:
-        """Tests and draws every fifth frame. Args: name, of the folder of results; options, of the config."""
+        """Tests a model and draws every fifth frame. Args: name, of the output folder; options, of the config."""
         out = self.work_dir / f'{name}.json'
         self.run(
             f'test: {title}',
@@ -76,19 +76,19 @@ class Demo:
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description='Make a toy world, train a small CVT-IO on it, test it and the published models, draw them.'
+        description='Generate a toy world, train a small CVT-IO on it, and test and draw it and the published models.'
     )
     for flag, folder, what in (
         ('--data-root', 'data/toy-demo', 'folder of the toy world'),
         ('--work-dir', 'work_dirs/toy_demo', 'folder of the results'),
     ):
         parser.add_argument(flag, type=lambda path: Path(path).resolve(), default=REPOSITORY / folder, help=what)
-    parser.add_argument('--cfg-options', nargs='+', default=[], help='passed on to the training and its tests')
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='options for training and testing the small model')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Does all of it; fails if a model does not see."""
+    """Entry point; fails if a model does not use the images."""
     args = parse_args()
     demo = Demo(args.data_root, args.work_dir, args.cfg_options)
     demo.make_world()
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def report(results: dict[str, Metrics], seconds: dict[str, float]) -> None:
-    """Prints the IoUs and times."""
+    """Prints IoU and durations."""
     columns = ['IoU@0.50', 'IoU@0.40', 'IoU@0.50_all_pixels', 'IoU@0.40_all_pixels']
     table = Table('frames', *columns, title='Vehicles, 48 m × 48 m at 1 m')
     for frames, metrics in results.items():
@@ -120,7 +120,7 @@ def report(results: dict[str, Metrics], seconds: dict[str, float]) -> None:
 
 
 def require_sight(results: dict[str, Metrics]) -> None:
-    """Fails unless the trained model knows its frames by their images, and the published ones an unseen scene."""
+    """Fails unless the trained model uses the images, and the published ones generalise to an unseen scene."""
     ious = {title: metrics['vehicle/IoU@0.50'] for title, metrics in results.items()}
     seen, control = ious.pop(TRAINING), ious.pop(CONTROL)
     if seen < 0.5 or control > seen / 2:

@@ -1,7 +1,7 @@
-"""Time and memory to read tables of nuScenes' full size: ``python -m projects.CVT_IO.benchmarks.full_tables``.
+"""Time and memory for reading tables of nuScenes' size: ``python -m projects.CVT_IO.benchmarks.full_tables``.
 
 Writes synthetic tables with as many records as v1.0-trainval has (850 scenes, 34,000 key frames, 2.6 million ego poses
-and sensor records, 1.2 million boxes; 2.5 GB), then reads them in a process of its own.
+and sensor records, 1.2 million boxes; 2.5 GB), then reads them in a separate process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..cvt_io.fileio.atomic import write_json
 CAMERAS = ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_BACK_LEFT', 'CAM_BACK', 'CAM_BACK_RIGHT')
 CHANNELS = (*CAMERAS, 'LIDAR_TOP', *(f'RADAR_{i}' for i in range(5)))
 VERSION = 'v1.0-trainval'
-#: Key frames of a scene, records of a channel and boxes in each of them.
+#: Key frames per scene, records per channel and boxes in each of them.
 FRAMES, RECORDS, BOXES = 40, 6, 34
 _INTRINSICS = [[1266.4, 0.0, 816.2], [0.0, 1266.4, 491.5], [0.0, 0.0, 1.0]]
 _READ = """
@@ -38,7 +38,7 @@ print(json.dumps(dict(frames=frames, seconds=time.monotonic() - start, peak_gb=p
 
 
 def write_full_tables(root: Path, scenes: int = 850) -> None:
-    """Writes the tables of so many official scenes below ``root/v1.0-trainval``."""
+    """Writes the tables of the first official scenes below ``root/v1.0-trainval``."""
     folder = root / VERSION
     folder.mkdir(parents=True)
     splits = create_splits_scenes()
@@ -78,12 +78,12 @@ def write_full_tables(root: Path, scenes: int = 850) -> None:
 
 
 def _token(*identity: object) -> str:
-    """32 characters, as nuScenes' tokens have."""
+    """A token of 32 characters, as in nuScenes."""
     return '-'.join(map(str, identity)).rjust(32, '0')
 
 
 def _write_table(path: Path, records: Iterable[dict]) -> None:
-    """One record at a time, as indented as nuScenes' own tables."""
+    """Writes one record at a time, indented like nuScenes' own tables."""
     with path.open('w') as file:
         for i, record in enumerate(records):
             file.write((',\n' if i else '[\n') + json.dumps(record, indent=0))
@@ -146,7 +146,7 @@ def _annotations(samples: list[tuple]) -> Iterator[dict]:
 
 
 def measure(root: Path) -> dict[str, float]:
-    """Number of frames, seconds and peak gigabytes of a process that reads the tables."""
+    """Number of frames, time in seconds and peak memory in GB of a process that reads the tables."""
     result = subprocess.run([sys.executable, '-c', _READ, str(root)], capture_output=True, text=True, check=True)
     return json.loads(result.stdout)
 

@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..cvt_io.models import CVTIOSegmentor
+from ..cvt_io.models.layers.norm_swish import ConvNormSwish
 from ..cvt_io.models.layers.recompute import recomputed
 from ..cvt_io.models.layers.same_pad import SamePadConv2d
 from ..cvt_io.models.neck import CVTIOCrossViewNeck, CVTIOLatentNeck
@@ -80,6 +81,9 @@ def _conv_module(module: Any, x: Tensor, act: bool = True) -> Tensor:
         if top or bottom or left or right:
             x = F.pad(x, (left, right, top, bottom))
     x = F.conv2d(x, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
+    if isinstance(module, ConvNormSwish):
+        x = module.bn(x)
+        return x * torch.sigmoid(x)
     if module.with_norm:
         x = module.norm(x)
     return x * torch.sigmoid(x) if act and module.with_activation else x

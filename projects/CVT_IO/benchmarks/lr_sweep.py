@@ -1,4 +1,4 @@
-"""How much a model's loss depends on the learning rate, over depths and shared or own weights of the passes."""
+"""Sensitivity of a model's loss to the learning rate, for several depths and shared or separate weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .toy_runs import ToyRun
 
 RATES = (3e-4, 1e-3, 4e-3, 1e-2)
 DEPTHS = (6, 12, 24)
-#: Model → where its config has the passes' ``depth`` and ``shared``; ``cvt`` has no passes.
+#: Model → prefix of ``depth`` and ``shared`` in its config; ``cvt`` has no passes.
 MODELS = {'cvt_io_v3': 'model.neck.latents', 'cvt_io_v2_2': 'model.neck', 'cvt': None}
 _SETTINGS = {
     'default_hooks.logger.interval': 10,
@@ -29,7 +29,7 @@ _TAIL = 0.1  # share of the steps over which the final loss is the mean
 
 
 def plan(models: Sequence[str], rates: Sequence[float], depths: Sequence[int]) -> list[ToyRun]:
-    """All runs; first the depth and weights of the notes, by which the models are compared."""
+    """All runs, starting with the depth and weights of the notes, on which the models are compared."""
     runs = [_run(model, rate, depths[0], True) for model, rate in product(models, rates)]
     for depth, shared, model, rate in product(depths, (True, False), models, rates):
         if MODELS[model] and (depth, shared) != (depths[0], True):
@@ -64,7 +64,7 @@ def summary(run: ToyRun, log: Run, work_dir: Path) -> dict[str, Any]:
 
 
 def lr_sensitivity(losses: Sequence[float], first: float) -> float:
-    """Expected deviation from the best loss over the rates, a diverged run counting as one that never began.
+    """Mean deviation from the best loss over the rates; a diverged run counts with its initial loss.
 
     Args:
         losses: final loss at each rate; not finite if it diverged.
@@ -77,7 +77,7 @@ def lr_sensitivity(losses: Sequence[float], first: float) -> float:
 
 
 def by_setting(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Runs of each model, depth and kind of weights, by a label, in ascending order of the rate."""
+    """Runs by label (model, depth and kind of weights), in ascending order of the rate."""
     groups = defaultdict(list)
     for result in sorted(
         results.values(), key=lambda run: (run['model'], run['depth'] or 0, not run['shared'], run['lr'])
@@ -88,7 +88,7 @@ def by_setting(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Mappi
 
 
 def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row for each setting: final loss and IoU at each rate, and the sensitivity."""
+    """A row per setting: final loss and IoU at each rate, and the sensitivity."""
     rates = sorted({result['lr'] for result in results.values()})
     lines = [
         '| | ' + ' | '.join(f'{rate:g}' for rate in rates) + ' | LR sensitivity |',
@@ -102,7 +102,7 @@ def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def plot(results: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Final loss over the rate: a panel for each model, a curve for each depth and kind of weights."""
+    """Plots the final loss over the rate: one panel per model, one curve per depth and kind of weights."""
     models = [model for model in MODELS if any(result['model'] == model for result in results.values())]
     figure, axes = plt.subplots(
         1, len(models), sharex=True, sharey=True, squeeze=False, figsize=(4 * len(models), 4), dpi=DPI

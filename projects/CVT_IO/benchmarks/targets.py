@@ -1,7 +1,7 @@
-"""What the project is meant to reach in speed and memory, each beside what it reaches.
+"""Targets for speed and memory, and their measurement.
 
-Ratios are medians over rounds in which the two sides are called in turn. The measure of the models is the literal
-forward pass or training step of ``cvt``, see :mod:`.literal`; outputs have to equal the literal ones.
+Ratios are medians over rounds in which both sides are called in turn. Models are compared with the literal forward pass
+or training step of ``cvt``, see :mod:`.literal`, and their outputs must equal the literal ones.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Result:
     """One row of the table.
 
     Attributes:
-        what: what is measured, of what it is the ratio.
-        found: the measured value; ``None`` if it cannot be measured here, for the reason in ``note``.
-        limit: its target.
+        what: the quantity and what it is relative to.
+        found: measured value; ``None`` if it cannot be measured here, with the reason in ``note``.
+        limit: target.
         at_least: whether the target is a lower bound.
-        note: medians behind the ratio, or anything else to know.
+        note: medians behind the ratio, or a remark.
     """
 
     what: str
@@ -64,28 +64,30 @@ class Result:
 
 
 def measure_inference(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
-    """Eager forward passes, BatchNorms folded: speed, memory, the price of further self-attention."""
+    """Measures eager forward passes with folded BatchNorms: speed, memory, cost of further self-attention."""
     steps: dict[str, Step] = {}
     for name in ('cvt', 'cvt_io_v2_2', 'cvt_io_v2_6'):
         literal, ours = _inference_pair(cfgs[name])
         error = _largest_difference(literal(), ours())
         if error > TOLERANCE:
-            raise ValueError(f'{name}: expected the literal logits within {TOLERANCE}, found {error:.1e} between them')
+            raise ValueError(
+                f'{name}: expected the literal logits within {TOLERANCE}, found a difference of {error:.1e}'
+            )
         steps[name] = ours
         if name == 'cvt':
             steps['literal'] = literal
     timings = time_in_turn(steps, samples, CPU)
-    passes = _ratio('cvt_io_v2_6 of cvt_io_v2_2 (L = 12 of L = 6)', timings, 'cvt_io_v2_6', 'cvt_io_v2_2', 1.03)
+    passes = _ratio('cvt_io_v2_6 / cvt_io_v2_2 (L = 12 / L = 6)', timings, 'cvt_io_v2_6', 'cvt_io_v2_2', 1.03)
     return [
-        _ratio('cvt_io_v2_2, eager fp32, of literal cvt', timings, 'cvt_io_v2_2', 'literal', 0.28),
-        _ratio('cvt, eager fp32, of literal cvt', timings, 'cvt', 'literal', 0.55),
-        _memory('cvt, peak memory, of literal cvt', timings, 'cvt', 'literal', 0.35),
+        _ratio('cvt_io_v2_2, eager fp32 / literal cvt', timings, 'cvt_io_v2_2', 'literal', 0.28),
+        _ratio('cvt, eager fp32 / literal cvt', timings, 'cvt', 'literal', 0.55),
+        _memory('cvt, peak memory / literal cvt', timings, 'cvt', 'literal', 0.35),
         passes,
     ]
 
 
 def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
-    """The exported ``cvt_io_v2_2`` in ONNX Runtime and OpenVINO."""
+    """Measures the exported ``cvt_io_v2_2`` in ONNX Runtime and OpenVINO."""
     limits = {ONNXRUNTIME: 0.14, OPENVINO_BF16: 0.08}
     cfg = cfgs['cvt_io_v2_2']
     model, batch = prepare_model(cfg, None, CPU), random_batch(cfg, 1)
@@ -96,7 +98,7 @@ def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
     error = largest_error(open_runtime(ONNXRUNTIME, graph), model, [batch], uint8=False)
     if error > TOLERANCE:
         raise ValueError(
-            f'{ONNXRUNTIME}: expected logits within {TOLERANCE} of PyTorch, found {error:.1e} between them'
+            f'{ONNXRUNTIME}: expected logits within {TOLERANCE} of PyTorch, found a difference of {error:.1e}'
         )
     steps: dict[str, Step] = {'literal': _inference_pair(cfgs['cvt'])[0]}
     missing = {name: reason for name in limits if (reason := why_not(name)) is not None}
@@ -105,7 +107,7 @@ def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
     timings = time_in_turn(steps, samples, CPU)
     results = []
     for name, limit in limits.items():
-        what = f'cvt_io_v2_2, {name}, of literal cvt'
+        what = f'cvt_io_v2_2, {name} / literal cvt'
         if name in missing:
             results.append(Result(what, None, limit, note=missing[name]))
         else:
@@ -114,7 +116,7 @@ def measure_runtimes(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
 
 
 def measure_bf16_iou(cfg: Config, checkpoint: str) -> Result:
-    """How far OpenVINO's bf16 moves the IoU of a trained model on its config's test set."""
+    """Measures the effect of OpenVINO's bf16 on the IoU of a trained model on its test set."""
     what = f'{Path(cfg.filename).stem}, IoU@0.50, openvino-bf16 against PyTorch fp32'
     reason = why_not(OPENVINO_BF16)
     if reason is not None:
@@ -130,7 +132,7 @@ def measure_bf16_iou(cfg: Config, checkpoint: str) -> Result:
 
 
 def measure_training(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
-    """A training step of ``cvt_io_v2_2`` with two samples."""
+    """Measures a training step of ``cvt_io_v2_2`` with two samples."""
     steps: dict[str, Step] = {}
     for name, cfg, model in (
         ('literal', cfgs['cvt'], build_literal(cfgs['cvt'])),
@@ -139,13 +141,13 @@ def measure_training(cfgs: Mapping[str, Config], samples: int) -> list[Result]:
         steps[name] = training_step(model, cfg, random_batch(cfg, 2))
     timings = time_in_turn(steps, samples, CPU, warm_up=1)
     return [
-        _ratio("cvt_io_v2_2, training step of 2, of literal cvt's", timings, 'ours', 'literal', 0.36),
-        _memory("cvt_io_v2_2, its peak memory, of literal cvt's", timings, 'ours', 'literal', 1.0),
+        _ratio('cvt_io_v2_2, training step, batch 2 / literal cvt', timings, 'ours', 'literal', 0.36),
+        _memory('cvt_io_v2_2, peak memory of training / literal cvt', timings, 'ours', 'literal', 1.0),
     ]
 
 
 def measure_data(cfg: Config, root: Path, version: str, frames: int, samples: int) -> list[Result]:
-    """Labels and images of some frames on one core, against the plain ways."""
+    """Measures labels and images of some frames on one core against the reference implementations."""
     threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -156,13 +158,13 @@ def measure_data(cfg: Config, root: Path, version: str, frames: int, samples: in
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv2_threads)
     return [
-        _speed_up('labels, frames a second and core, of the plain way', labels, 'ours, planes', 10, frames),
-        _speed_up('images loaded a second and core, of plain Pillow', loading, 'ours', 1.5, frames),
+        _speed_up('labels per second and core / devkit', labels, 'ours, planes', 10, frames),
+        _speed_up('images loaded per second and core / Pillow', loading, 'ours', 1.5, frames),
     ]
 
 
 def _run_eagerly(model: CVTIOSegmentor) -> Run:
-    """PyTorch in the place of a runtime."""
+    """PyTorch with the interface of a runtime."""
     model.eval()
 
     @torch.inference_mode()
@@ -173,7 +175,7 @@ def _run_eagerly(model: CVTIOSegmentor) -> Run:
 
 
 def _inference_pair(cfg: Config) -> tuple[Step, Step]:
-    """The literal model and ours, with the same weights, on the same images."""
+    """The literal model and ours with the same weights and images."""
     ours, literal = prepare_model(cfg, None, CPU), build_literal(cfg)
     literal.load_state_dict(ours.state_dict())
     batches = [random_batch(cfg, 1)]
@@ -186,13 +188,13 @@ def _largest_difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 def _ratio(what: str, timings: Mapping[str, Timing], name: str, base: str, limit: float) -> Result:
     one, other = timings[name], timings[base]
-    note = f'{1e3 * np.median(one.seconds):.0f} ms of {1e3 * np.median(other.seconds):.0f} ms'
+    note = f'{1e3 * np.median(one.seconds):.0f} ms / {1e3 * np.median(other.seconds):.0f} ms'
     return Result(what, float(np.median(np.divide(one.seconds, other.seconds))), limit, note=note)
 
 
 def _speed_up(what: str, timings: Mapping[str, Timing], name: str, limit: float, frames: int) -> Result:
     plain, ours = timings['plain'].seconds, timings[name].seconds
-    note = f'{1e3 * np.median(plain) / frames:.1f} ms and {1e3 * np.median(ours) / frames:.1f} ms a frame'
+    note = f'{1e3 * np.median(plain) / frames:.1f} ms and {1e3 * np.median(ours) / frames:.1f} ms per frame'
     return Result(what, float(np.median(np.divide(plain, ours))), limit, at_least=True, note=note)
 
 
@@ -200,4 +202,4 @@ def _memory(what: str, timings: Mapping[str, Timing], name: str, base: str, limi
     one, other = timings[name].peak_bytes, timings[base].peak_bytes
     if one is None or other is None:
         return Result(what, None, limit, note='cannot be measured on this system')
-    return Result(what, one / other, limit, note=f'{one / 2**20:.0f} MiB of {other / 2**20:.0f} MiB')
+    return Result(what, one / other, limit, note=f'{one / 2**20:.0f} MiB / {other / 2**20:.0f} MiB')

@@ -1,4 +1,4 @@
-"""Trainings on the toy world: one process per run, each continued where it was interrupted."""
+"""Training runs on the toy world: one process per run, resumed if interrupted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..cvt_io.fileio.atomic import write_json
 REPO = Path(__file__).resolve().parents[3]
 TOOLS = REPO / 'tools'
 RESULT = 'result.json'
-#: One thread, so that runs beside each other do not compete. glibc keeps freed memory instead of returning it to the
-#: system: page faults were an eighth of a step's time.
+#: One thread, so that parallel runs do not compete. glibc keeps freed memory instead of returning it to the system, as
+#: page faults took an eighth of a step's time.
 _ENVIRONMENT = dict(
     OMP_NUM_THREADS='1',
     GLIBC_TUNABLES='glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296:glibc.malloc.hugetlb=1',
 )
-#: Cached images take so little time that a data worker would only add its own.
+#: Reading cached images takes less time than a data worker would add.
 _LOADING = {
     f'{split}_dataloader.{key}': value
     for split in ('train', 'val', 'test')
@@ -33,18 +33,18 @@ _LOADING = {
 }
 _WORLD = ('--version', 'v1.0-trainval', '--frames', 8)
 _SIZES = ('--image-size', 225, 400, '--bev-size', 48, 48, '--bev-metres', 48, 48)
-#: Folder name → scenes and seed; the second world has other towns.
+#: Folder name → number of scenes and seed; the second world has other towns.
 WORLDS = {'toy-1': (850, 0), 'toy-1-other': (50, 1)}
 
 
 @dataclass(frozen=True)
 class ToyRun:
-    """A training.
+    """A training run.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         model: name of a config in ``configs/`` that has a toy variant.
-        seed: of initialisation and sample order.
+        seed: seed of initialisation and sample order.
         options: further settings of the config.
     """
 
@@ -60,7 +60,7 @@ class ToyRun:
 
 
 def make_worlds(data: Path) -> None:
-    """Generates the worlds that are missing below a folder."""
+    """Generates missing worlds below a folder."""
     for name, (scenes, seed) in WORLDS.items():
         if not (data / name / 'cvt_io_infos_val.json').is_file():
             words = ('toy', *_WORLD, '--scenes', scenes, '--seed', seed, '--out-dir', data / name, *_SIZES)
@@ -68,22 +68,22 @@ def make_worlds(data: Path) -> None:
 
 
 def make_cache(config: Path, data_root: Path) -> None:
-    """Writes the image caches of both splits, before several runs would do so at once."""
+    """Writes the image caches of both splits before several runs do so at once."""
     for split in ('train', 'val'):
         run_tool(TOOLS / 'misc/check_dataset.py', config, '--split', split, *cfg_options(data_root))
 
 
 def cfg_options(data_root: Path, options: dict[str, Any] | None = None) -> list[str]:
-    """Words of a command line that set the world, cached images, and further settings of the config."""
+    """Command-line arguments for the world, the image cache and further settings of the config."""
     settings: dict[str, Any] = {'data_root': data_root} | _LOADING | (options or {})
     return ['--cfg-options', *(f'{key}={value}' for key, value in settings.items())]
 
 
 def run_tool(tool: Path, *words: object, log: Path | None = None) -> None:
-    """Runs a tool; its output is appended to a log file if there is one.
+    """Runs a tool, appending its output to a log file if given.
 
     Raises:
-        DataError: it fails; with the last line that it logged.
+        DataError: the tool failed; the message has the last line of its output.
     """
     command = [sys.executable, *map(str, (tool, *words))]
     if log is None:
@@ -98,13 +98,13 @@ def run_tool(tool: Path, *words: object, log: Path | None = None) -> None:
 
 
 def train(run: ToyRun, folder: Path, data_root: Path, steps: int) -> Run:
-    """Trains, or continues, a run to its last step; returns its log."""
+    """Trains or resumes a run and returns its log."""
     work_dir = folder / run.name
     options = {
         'max_iters': steps,
         'train_cfg.val_interval': steps,
         'randomness.seed': run.seed,
-        'default_hooks.health.action': 'go_on',  # a collapse is a result
+        'default_hooks.health.action': 'warn',  # a collapse is a result
     }
     if not last_checkpoint(work_dir, steps).is_file():
         words = cfg_options(data_root, options | run.options)
@@ -120,17 +120,17 @@ def last_checkpoint(work_dir: Path, steps: int) -> Path:
 def run_all(
     runs: Sequence[ToyRun], folder: Path, jobs: int, execute: Callable[[ToyRun], dict], update: Callable[[dict], None]
 ) -> dict[str, dict]:
-    """Executes runs in their order, so many at a time, but those whose result is there.
+    """Executes runs in order, several at a time, skipping those that have a result.
 
     Args:
-        runs: all of them.
-        folder: of the run folders, each with its :data:`RESULT`.
-        jobs: runs at a time.
-        execute: trains and tests a run; returns its result.
-        update: called with all results by name whenever there is one more.
+        runs: all runs.
+        folder: parent of the run folders, each with its :data:`RESULT`.
+        jobs: number of simultaneous runs.
+        execute: trains and tests a run and returns its result.
+        update: called with all results by name after each run.
 
     Raises:
-        DataError: runs have failed; the others have been executed.
+        DataError: some runs failed; all others have been executed.
     """
     results: dict[str, dict] = {}
     problems: list[str] = []

@@ -92,7 +92,7 @@ KINDS = {
     )
 }
 
-# Movers in traffic beside those that every scene has anyway, with their shares.
+# Additional vehicles in traffic, with their shares.
 TRAFFIC_SHARES = {
     'vehicle.car': 0.68,
     'vehicle.truck': 0.08,

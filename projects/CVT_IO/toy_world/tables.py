@@ -65,7 +65,7 @@ def static_tables(seed: int) -> Records:
 
 
 def log_tables(seed: int, scenes: list[dict[str, Any]]) -> Records:
-    """The tables ``log`` and ``map`` from the ``log`` records that the scenes brought along, one for each scene.
+    """The tables ``log`` and ``map``, from the ``log`` record of each scene.
 
     Args:
         seed: of the world.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.engine.hooks import interruption
-from projects.CVT_IO.cvt_io.engine.hooks.interruption import CVTIOInterruptionHook, process_age, resume_command
+from projects.CVT_IO.cvt_io.engine.hooks.interruption import CVTIOInterruptionHook, process_age
 from projects.CVT_IO.cvt_io.errors import DataError
+from tests.team import run_team
 from tests.tiny import tiny_config
 
 
@@ -59,8 +63,7 @@ def test_signal_saves_and_the_resumed_run_is_the_whole_one(
     assert end.value.code == 128 + number
     said = next(tmp_path.glob('*/*.log')).read_text()
     assert f'ended after step {step} of 4' in said and "tools/train.py 'a b.py' --max-time 2h --resume" in said
-    for each, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
-        signal.signal(each, handler)  # given back after training, but not from within a validation
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     checkpoint = torch.load(tmp_path / f'iter_{step}.pth', weights_only=True)
     assert checkpoint['meta']['iter'] == step
     assert checkpoint['message_hub']['runtime_info'].get('last_validated_iter') == validated
@@ -68,6 +71,38 @@ def test_signal_saves_and_the_resumed_run_is_the_whole_one(
     resumed = train(tiny_config(toy_root, tmp_path, resume=True), f'{stage}_{step}_resumed')
     assert resumed.iter == 4 and resumed.message_hub.get_info('last_validated_iter') == 4
     assert (tmp_path / 'best_vehicle_IoU@0.50_iter_2.pth').is_file()
+
+
+class _Fails(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        raise RuntimeError('out of memory')
+
+
+def test_handlers_are_restored_after_an_exception(toy_root, tmp_path):
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RuntimeError, match='out of memory'):
+        train(tiny_config(toy_root, tmp_path), 'fails', _Fails())
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def reductions(toy_root: Path, work_dir: Path) -> tuple[int, int]:
+    """In a team: calls of all_reduce by hooks per step, and the exit code after a signal to one process at step 2."""
+    config = tiny_config(toy_root, work_dir, val_cfg=None, val_dataloader=None, val_evaluator=None)
+    config.launcher = 'none' if get_world_size() == 1 else 'pytorch'
+    config.model_wrapper_cfg.device_ids = None  # on the CPU
+    count = mock.Mock(side_effect=interruption.all_reduce)
+    hooks = [_Signal(signal.SIGTERM, 'train', 2)] if get_rank() == get_world_size() - 1 else []
+    with mock.patch.object(interruption, 'all_reduce', count), pytest.raises(SystemExit) as end:
+        train(config, f'team_{get_world_size()}', *hooks)
+    return count.call_count, end.value.code
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_processes_agree_in_one_reduction_a_step(toy_root, tmp_path, processes):
+    """None if there is one process. A signal to one of two ends both after the same step."""
+    found = run_team(processes, reductions, toy_root, tmp_path)
+    assert found == [(2 * (processes > 1), 128 + signal.SIGTERM)] * processes
 
 
 def test_second_signal_exits_at_once():
@@ -136,35 +171,6 @@ def test_time_is_counted_with_the_longest_of_everything(left, due, stops):
 
 def test_process_age_counts_from_the_start():
     assert 0 < process_age() < 86_400
-
-
-LAUNCHED = dict(TORCHELASTIC_RUN_ID='x', LOCAL_WORLD_SIZE='2', GROUP_WORLD_SIZE='1', GROUP_RANK='0')
-
-
-@pytest.mark.parametrize(
-    ('words', 'environment', 'expected'),
-    [
-        ('py train.py c.py', {}, 'py train.py c.py --resume'),
-        ('py train.py c.py --resume', {}, 'py train.py c.py --resume'),
-        ('py train.py --resume=a.pth c.py', {}, 'py train.py c.py --resume'),
-        ('py train.py c.py --resume a.pth --amp', {}, 'py train.py c.py --amp --resume'),
-        ('py train.py c.py --resume --amp', {}, 'py train.py c.py --amp --resume'),
-        ('py train.py c.py --cfg-options a=1 b=2', {}, 'py train.py c.py --cfg-options a=1 b=2 --resume'),
-        (
-            'py train.py c.py --launcher pytorch',
-            LAUNCHED,
-            'py -m torch.distributed.run --standalone --nproc_per_node=2 train.py c.py --launcher pytorch --resume',
-        ),
-        (
-            'py train.py c.py',
-            LAUNCHED | dict(GROUP_WORLD_SIZE='3', GROUP_RANK='1', MASTER_ADDR='a', MASTER_PORT='9'),
-            'py -m torch.distributed.run --nproc_per_node=2 --nnodes=3 --node_rank=1 --master_addr=a --master_port=9 '
-            'train.py c.py --resume',
-        ),
-    ],
-)
-def test_command_that_goes_on(words, environment, expected):
-    assert resume_command(words.split(), environment) == expected
 
 
 def test_needs_a_loop_that_can_be_interrupted(toy_root, tmp_path):

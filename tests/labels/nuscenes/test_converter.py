@@ -13,13 +13,7 @@ from projects.CVT_IO.cvt_io.labels.layout import check_label_grid, label_dir, la
 from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 
 from .naive_labels import NaiveLabels, camera_chain
-from .nuscenes_tree import (
-    CAMERAS,
-    SCENES,
-    VERSION,
-    write_tables,
-    write_tree,
-)
+from .nuscenes_tree import CAMERAS, SCENES, VERSION, write_tables, write_tree
 
 GRIDS = [
     BEVGrid(),

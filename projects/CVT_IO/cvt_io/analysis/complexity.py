@@ -18,11 +18,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..models import CVTIOSegmentor
+from ..models import CVTIOCrossViewNeck, CVTIOSegmentor
 from ..models.layers import CrossAttention, plain_forward
 
 _PARTS = ('backbone', 'neck', 'bev_decoder', 'head')
-_NECK_PARTS = ('encode', 'process', 'decode')
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Complexity:
         macs: multiply-accumulates of all convolutions and matrix products, attention included.
         params_notes: parameters by the notes' convention, see :class:`_NotesCounter`.
         macs_notes: multiply-accumulates by the notes' convention.
-        parts: ``macs`` by part: ``backbone``; ``encode``, ``process`` and ``decode``, or ``neck`` for models without
-            latents; ``bev_decoder``; ``head``.
+        parts: ``macs`` by part: ``backbone``; the neck's submodules with nonzero cost, such as ``encode``, or ``neck``
+            for the baseline; ``bev_decoder``; ``head``.
     """
 
     params: int
@@ -68,16 +67,20 @@ def count_complexity(model: CVTIOSegmentor, image_size: tuple[int, int], cameras
         macs=macs['Global'],
         params_notes=notes.params,
         macs_notes=notes.macs,
-        parts={name.split('.')[-1]: macs[f'{type(model).__name__}.{name}'] for name in _part_names(model)},
+        parts={name.split('.')[-1]: found for name in _part_names(model) if (found := _macs_of(macs, model, name))},
     )
 
 
-def _part_names(model: nn.Module) -> list[str]:
+def _part_names(model: CVTIOSegmentor) -> list[str]:
     names = []
     for part in _PARTS:
-        inner = [name for name in _NECK_PARTS if part == 'neck' and hasattr(model.neck, name)]
-        names += [f'neck.{name}' for name in inner] or [part]
+        split = part == 'neck' and not isinstance(model.neck, CVTIOCrossViewNeck)  # whose children are scales
+        names += [f'neck.{name}' for name, _ in model.neck.named_children()] if split else [part]
     return names
+
+
+def _macs_of(macs: dict[str, int], model: nn.Module, name: str) -> int:
+    return macs.get(f'{type(model).__name__}.{name}', 0)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 import numpy as np
 
@@ -43,7 +43,7 @@ IOU_KEYS = {'iou_050': 'vehicle/IoU@0.50', 'iou_040': 'vehicle/IoU@0.40'}
 LOSS_KEY = 'loss'
 
 
-class Verdict(StrEnum):
+class Verdict(str, Enum):
     """Result of a comparison; see the module's docstring."""
 
     AHEAD = 'ahead'
@@ -52,6 +52,8 @@ class Verdict(StrEnum):
     COLLAPSED = 'collapsed'
     NOT_LEARNING = 'not learning'
     UNDECIDED = 'undecided'
+
+    __str__ = str.__str__  # the value, as in Python 3.11's StrEnum
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,12 @@ DEPTHS = (1, 6, 12)
 CAMERA_COUNTS = (1, 2, 4, 6, 8)
 IMAGE_SCALES = (1, 1.5, 2)
 BATCH_SIZES = (1, 2, 4, 8)
+HEIGHT_COUNTS = (1, 2, 4, 8)
+GRID_SIDES = (100, 200, 400)
 
-FIGURES = ('time', 'memory', 'MACs', 'backbone', 'neck', 'encode', 'process', 'decode', 'BEV decoder, head')
+_NECK_PARTS = ('lift', 'encode', 'process', 'decode')
+FIGURES = ('time', 'memory', 'MACs', 'backbone', 'neck', *_NECK_PARTS, 'BEV decoder, head')
+_LATENT_NECK = 'CVTIOLatentNeck'
 _NOT_NECK = ('backbone', 'bev_decoder', 'head')
 
 
@@ -70,7 +74,7 @@ class Cost:
         """Time, memory, MACs in total and by part, with the names of :data:`FIGURES`; ``None`` for missing parts."""
         neck = {part: macs for part, macs in self.macs.items() if part not in _NOT_NECK}
         rest = sum(self.macs[part] for part in ('bev_decoder', 'head'))
-        parts = (self.macs['backbone'], sum(neck.values()), *map(neck.get, ('encode', 'process', 'decode')), rest)
+        parts = (self.macs['backbone'], sum(neck.values()), *map(neck.get, _NECK_PARTS), rest)
         values = (self.median_ms, self.peak_mib, sum(self.macs.values()), *parts)
         return dict(zip(FIGURES, values, strict=True))
 
@@ -105,11 +109,23 @@ def _slope(x: Sequence[float], y: Sequence[float | None]) -> float | None:
 
 def _latents(cfg: Config) -> list[Point]:
     size = image_size(cfg)
-    return [Point(f'{n}²', n * n, size, options={'model.neck.latent_size': n}) for n in LATENT_SIZES]
+    key = 'model.neck.latent_size' if cfg.model.neck.type == _LATENT_NECK else 'model.neck.latents.size'
+    return [Point(f'{n}²', n * n, size, options={key: n}) for n in LATENT_SIZES]
 
 
 def _passes(cfg: Config) -> list[Point]:
-    return [Point(f'{n}', n, image_size(cfg), options={'model.neck.depth': n}) for n in DEPTHS]
+    key = 'model.neck.depth' if cfg.model.neck.type == _LATENT_NECK else 'model.neck.latents.depth'
+    return [Point(f'{n}', n, image_size(cfg), options={key: n}) for n in DEPTHS]
+
+
+def _heights(cfg: Config) -> list[Point]:
+    key = 'model.neck.lift.heights'
+    return [Point(f'{n}', n, image_size(cfg), options={key: [0.5 * i for i in range(n)]}) for n in HEIGHT_COUNTS]
+
+
+def _cells(cfg: Config) -> list[Point]:
+    key = 'model.neck.bev_grid.size'
+    return [Point(f'{n}²', n * n, image_size(cfg), options={key: (n, n)}) for n in GRID_SIDES]
 
 
 def _cameras(cfg: Config) -> list[Point]:
@@ -135,19 +151,21 @@ class Axis:
         unit: the quantity.
         points: config → points of the axis.
         compared: whether to measure other models too.
-        latent: whether the axis applies only to models with latents.
+        needs: part of the neck that the axis requires, ``latents`` or ``lift``; ``None`` for all models.
     """
 
     title: str
     unit: str
     points: Callable[[Config], list[Point]]
     compared: bool = True
-    latent: bool = False
+    needs: str | None = None
 
 
 AXES = {
-    'latents': Axis('latents', 'N² latents', _latents, latent=True),
-    'passes': Axis('passes', 'L passes of self-attention', _passes, latent=True),
+    'latents': Axis('latents', 'N² latents', _latents, needs='latents'),
+    'passes': Axis('passes', 'L passes of self-attention', _passes, needs='latents'),
+    'heights': Axis('heights', 'heights of the lift', _heights, needs='lift'),
+    'cells': Axis('BEV cells', 'BEV cells', _cells, needs='lift'),
     'cameras': Axis('cameras', 'cameras', _cameras),
     'image': Axis('image', 'pixels of an image', _images),
     'batch': Axis('batch', 'frames of a batch', _batch, compared=False),
@@ -171,7 +189,7 @@ def measure_growth(
     """
     of = AXES[axis]
     chosen = [*cfgs.items()] if of.compared else [*cfgs.items()][:1]
-    points = {name: of.points(cfg) for name, cfg in chosen if not of.latent or cfg.model.neck.type == 'CVTIOLatentNeck'}
+    points = {name: of.points(cfg) for name, cfg in chosen if of.needs is None or _has(cfg, of.needs)}
     steps, macs = {}, {}
     for name, members in points.items():
         for point in members:
@@ -182,6 +200,11 @@ def measure_growth(
         Growth(axis, name, [_cost(point, timings[key := f'{name} {point.label}'], macs[key]) for point in members])
         for name, members in points.items()
     ]
+
+
+def _has(cfg: Config, part: str) -> bool:
+    neck = cfg.model.neck
+    return neck.get(part) is not None or (part == 'latents' and neck.type == _LATENT_NECK)
 
 
 def _cost(point: Point, timing: Timing, macs: dict[str, int]) -> Cost:

@@ -21,6 +21,7 @@ _STYLES = tuple(zip(COLORS, 'osD^vPX', strict=True))
 #: Colours and markers of the first model's parts, other than those of the first two models.
 _PARTS = {
     'backbone': (COLORS[6], 'X'),
+    'lift': ('#000000', 's'),
     'encode': (COLORS[2], 'D'),
     'process': (COLORS[3], '^'),
     'decode': (COLORS[4], 'v'),

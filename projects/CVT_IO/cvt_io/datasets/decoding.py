@@ -13,7 +13,7 @@ from mmengine.fileio import get  # noqa: TID251 - local files; data_root is neve
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ..errors import DataError
+from ..errors import DataError, raise_if_of_machine
 
 # Both packages bundle libjpeg-turbo, so they decode to the same bits. OpenCV, which decodes straight into an array,
 # gets complete colour JPEGs with these samplings (luma, then chroma); Pillow gets everything else.
@@ -82,6 +82,7 @@ class EncodedImage:
                 f'{path}: expected an image ({wanted}), found {len(data)} bytes that start with {data[:8]!r}'
             ) from error
         except Exception as error:  # Pillow does not document what a broken file raises
+            raise_if_of_machine(error)
             raise _no_image(path, error) from error
         if cut:
             raise DataError(f'{path}: expected an image, found a truncated JPEG')
@@ -105,6 +106,7 @@ class EncodedImage:
                 with Image.open(BytesIO(self.data), formats=_FORMATS) as image:
                     img = np.array(ImageOps.exif_transpose(image).convert('RGB'))
         except Exception as error:  # as above
+            raise_if_of_machine(error)
             raise _no_image(self.path, error) from error
         width, height = (-(-pixels // self.reduction) for pixels in self.size)
         if img.shape != (height, width, 3):
@@ -168,7 +170,10 @@ def _start_of_scan(data: bytes) -> int:
     """Offset of the first scan of a JPEG."""
     position = 2
     while data[position : position + 2] not in (_START_OF_SCAN, b''):
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+        if data[position : position + 2] == b'\xff\xff':  # any number of fill bytes may precede a marker
+            position += 1
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
     return position
 
 

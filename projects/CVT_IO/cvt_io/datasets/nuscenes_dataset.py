@@ -1,4 +1,4 @@
-"""Key frames of nuScenes, from the infos of ``tools/create_data.py``."""
+"""Data set of key frames, read from the infos of ``tools/create_data.py`` or of mmdet3d."""
 
 from __future__ import annotations
 
@@ -18,21 +18,8 @@ from mmengine.logging import print_log
 from ..errors import DataError
 from ..geometry import BEVGrid
 from ..labels.classes import CLASSES, MAP_CLASSES
-from ..labels.infos import (
-    are_calibrated,
-    check_frame,
-    choose_images,
-    parse_image,
-    read_infos,
-    read_metainfo,
-)
-from ..labels.layout import (
-    EXTRA_TAG,
-    NO_VALIDATION,
-    check_label_grid,
-    grid_arguments,
-    labels_root,
-)
+from ..labels.infos import are_calibrated, check_frame, choose_images, parse_image, read_infos, read_metainfo
+from ..labels.layout import EXTRA_TAG, NO_VALIDATION, check_label_grid, grid_arguments, labels_root
 from ..labels.mmdet3d import LIMITS as LIMITS_OF_MMDET3D
 from ..labels.mmdet3d import MMDet3DInfos
 from ..labels.nuscenes.label_maker import stored_label
@@ -43,37 +30,36 @@ from .sampler import seed_augmentation
 
 @DATASETS.register_module()
 class CVTIONuScenesDataset(BaseDataset):
-    """One item a key frame: all cameras of the rig and a BEV label.
+    """One item per key frame: the images of all cameras and a BEV label.
 
     Args:
-        ann_file: infos, relative to ``data_root``; the labels lie beside them. Or mmdet3d's ``nuscenes_infos_*.pkl``,
-            of version 1 or 2, whose boxes are drawn when a label is needed; images lie in ``samples/``.
-        data_root: folder of the infos, and of the images unless ``image_root`` says otherwise.
+        ann_file: infos, relative to ``data_root``, with the labels next to them; or mmdet3d's ``nuscenes_infos_*.pkl``
+            (version 1 or 2), whose labels are drawn from the boxes on access and whose images are in ``samples/``.
+        data_root: folder of the infos and, by default, the images.
         bev_grid: grid of the labels, ``dict(size=(h, w), metres=(h_m, w_m))``.
-        image_root: folder of the images, for example of a data set that is not writable.
-        cameras: cameras to use, in this order; ``None`` takes the infos' own.
-        with_labels: whether the items carry a label file. The test split of nuScenes has none.
+        image_root: folder of the images, e.g. of a read-only data set; defaults to ``data_root``.
+        cameras: cameras to use, in this order; ``None`` for those of the infos.
+        with_labels: whether items have a label. nuScenes' test split has none.
         extra_tag: prefix that the labels were made with.
-        skip_broken: whether frames whose entry, images or label are broken are logged and done without. In training
-            another frame takes the place of such a one as soon as it is met, always the same one, so that a resumed
-            run sees what it would have seen. With ``test_mode`` all files are read once at the start and the data set
-            is that much smaller: no frame counts twice.
-        max_broken: share of the frames that may be; more of them are an error nevertheless.
+        skip_broken: whether to log and skip frames with a broken entry, image or label. In training, a broken frame is
+            replaced on access by another one, always the same, so that a resumed run sees the same frames. With
+            ``test_mode``, all files are read at the start and broken frames are dropped, so that no frame counts twice.
+        max_broken: fraction of the frames that may be broken; more raise an error.
         image_cache: folder, relative to ``data_root``, for a memory-mapped file of the decoded and resized images, see
-            :class:`CachedImages`; ``None`` decodes them each time.
+            :class:`CachedImages`; ``None`` decodes them on each access.
         pipeline: transforms of a frame.
-        **kwargs: of mmengine's ``BaseDataset``.
+        **kwargs: passed to mmengine's ``BaseDataset``.
 
     Attributes:
-        broken: the frames found to be, with ``skip_broken``.
-        dropped: how many of these are not in the data set any more.
-        source: metainfo of the infos, once they are read: what they were made of. The data set's own ``metainfo`` has
-            only what data sets that are used together must share.
+        broken: the broken frames found so far, with ``skip_broken``.
+        dropped: number of frames dropped from the data set.
+        source: metainfo of the infos, after reading them. The data set's own ``metainfo`` contains only what data sets
+            that are used together must share.
 
     Raises:
-        DataError: the infos are missing, of another version or broken, have no frames, or there are no labels of this
-            grid; on access: a file of the frame is broken.
-        ValueError: ``max_broken`` is no share below 1.
+        DataError: the infos are missing, broken, empty or of another version, or there are no labels on this grid. On
+            access: a file of the frame is broken.
+        ValueError: ``max_broken`` is not in [0, 1).
     """
 
     METAINFO: ClassVar[dict] = dict(classes=CLASSES)
@@ -95,7 +81,7 @@ class CVTIONuScenesDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if not 0 <= max_broken < 1:
-            raise ValueError(f'max_broken: expected a share from 0 to less than 1, got {max_broken}')
+            raise ValueError(f'max_broken: expected a fraction from 0 to less than 1, got {max_broken}')
         self.bev_grid = BEVGrid.from_dict(bev_grid)
         self.image_root = image_root or data_root
         self.cameras = cameras
@@ -104,12 +90,12 @@ class CVTIONuScenesDataset(BaseDataset):
         self.skip_broken = skip_broken
         self.max_broken = max_broken
         self.image_cache = image_cache
-        # Built here, as mmengine would look the steps up in the scope of whoever happens to call.
+        # Built here, because mmengine would look them up in the scope of the caller.
         steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(ann_file=ann_file, data_root=data_root, pipeline=steps, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Reads the infos; see :class:`DataError` for what may be wrong with them."""
+        """Reads the infos."""
         path = Path(self.ann_file)
         self.check_prepared(path, self.data_root, self.bev_grid)
         frames, parse = self._open_mmdet3d(path) if path.suffix == '.pkl' else self._open_infos(path)
@@ -133,7 +119,7 @@ class CVTIONuScenesDataset(BaseDataset):
         return data_list
 
     def _open_infos(self, path: Path) -> tuple[Sequence[dict], Callable[[dict], dict]]:
-        """Frames of an info file, and the function that parses one."""
+        """Frames of an info file, and a function that parses one."""
         self._label_dir = None
         if self.with_labels:
             self._label_dir = check_label_grid(labels_root(path.parent, self.extra_tag), self.bev_grid)
@@ -143,7 +129,7 @@ class CVTIONuScenesDataset(BaseDataset):
         return [dict(frame, calibrated=c) for frame, c in zip(frames, calibrated, strict=True)], self.parse_data_info
 
     def _open_mmdet3d(self, path: Path) -> tuple[Sequence[dict], Callable[[dict], dict]]:
-        """As :func:`_open_infos` of mmdet3d's infos, whose labels are drawn from the boxes when they are needed."""
+        """Like :func:`_open_infos`, for mmdet3d's infos, whose labels are drawn from the boxes on access."""
         infos = MMDet3DInfos.read(path)
         root = Path(self.image_root)
         self.source = dict(dataset='nuscenes', missing_classes=[*MAP_CLASSES])
@@ -159,18 +145,18 @@ class CVTIONuScenesDataset(BaseDataset):
         return infos.items, parse
 
     def missing_classes(self) -> list[str]:
-        """Classes that the labels cannot have, as there is no map for example; does not read the frames."""
+        """Classes that the labels cannot have, e.g. without a map; does not read the frames."""
         path = Path(self.ann_file)
         return [*MAP_CLASSES] if path.suffix == '.pkl' else read_metainfo(path).get('missing_classes', [])
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Classes that a frame's label has, for mmengine's ``ClassBalancedDataset``."""
+        """Classes in the label of a frame, for mmengine's ``ClassBalancedDataset``."""
         bits = np.bitwise_or.reduce(stored_label(self.get_data_info(idx), self.bev_grid).class_bits, axis=None)
         return [index for index in range(len(CLASSES)) if bits >> index & 1]
 
     @staticmethod
     def check_prepared(infos: Path, data_root: str, grid: BEVGrid) -> None:
-        """Raises a ``DataError`` that names the commands which prepare the data, unless the infos are there."""
+        """Raises a ``DataError`` with the commands that prepare the data, unless the infos exist."""
         if infos.is_file():
             return
         split = infos.stem.rpartition('_')[2]
@@ -189,13 +175,13 @@ class CVTIONuScenesDataset(BaseDataset):
         )
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Absolute paths, and the chosen cameras in their order.
+        """Makes paths absolute and selects the cameras.
 
         Args:
-            raw_data_info: a frame of the infos; ``calibrated`` in it saves looking at its calibration.
+            raw_data_info: a frame of the infos; ``calibrated`` in it skips the validation of its calibration.
 
         Raises:
-            DataError: a key or a camera is missing, or a value is impossible.
+            DataError: a key or a camera is missing, or a value is invalid.
         """
         info = dict(raw_data_info)
         calibrated = info.pop('calibrated', False)
@@ -210,7 +196,7 @@ class CVTIONuScenesDataset(BaseDataset):
         return info
 
     def filter_data(self) -> list[dict]:
-        """Sees that there is something to choose from, and that the config does so."""
+        """Checks that there is at least one frame."""
         if not self.data_list or self._indices in (0, [], ()):
             raise DataError(f'{self.ann_file}: expected at least one frame, found none (indices: {self._indices})')
         return self.data_list
@@ -227,10 +213,10 @@ class CVTIONuScenesDataset(BaseDataset):
         return super().__getitem__(int(idx))
 
     def prepare_data(self, idx: int) -> dict:
-        """A frame after the pipeline; in training with ``skip_broken`` another one if it is broken.
+        """Runs the pipeline on a frame; in training with ``skip_broken``, on another one if the frame is broken.
 
-        Which one follows from ``idx`` alone, and differs from frame to frame: where many in a row are broken, none
-        takes the place of all.
+        The replacement depends only on ``idx`` and differs between frames, so a series of broken frames is not replaced
+        by a single one.
         """
         if not self.skip_broken or self.test_mode:
             return super().prepare_data(idx)
@@ -243,7 +229,7 @@ class CVTIONuScenesDataset(BaseDataset):
             idx = int(others.integers(len(self)))
 
     def find_broken(self, indices: Sequence[int]) -> dict[int, DataError]:
-        """Reads frames as the pipeline does; what is wrong with those that are broken."""
+        """Runs the pipeline on frames and returns the errors of broken ones."""
 
         def fault(index: int) -> DataError | None:
             try:
@@ -256,7 +242,7 @@ class CVTIONuScenesDataset(BaseDataset):
             return {i: error for i, error in zip(indices, pool.map(fault, indices), strict=True) if error is not None}
 
     def _drop_broken(self) -> None:
-        """Finds the broken frames of the whole set, shared out to the processes, which then know the same ones."""
+        """Drops broken frames. Processes share the search and then drop the same frames."""
         frames = len(self)
         parts = all_gather_object(self.find_broken(range(get_rank(), frames, get_world_size())))
         broken = {index: error for part in parts for index, error in part.items()}
@@ -267,10 +253,10 @@ class CVTIONuScenesDataset(BaseDataset):
             self.dropped += len(broken)
 
     def spread(self, count: int | None = None) -> list[int]:
-        """Indices of so many frames at equal distances, the first and the last among them; ``None`` for all."""
+        """Indices of ``count`` evenly spaced frames including the first and the last; ``None`` for all."""
         count = len(self) if count is None else min(count, len(self))
         return np.linspace(0, len(self) - 1, count).round().astype(int).tolist()
 
     def get_data_info(self, idx: int) -> dict:
-        """Info of a frame, and the ``bev_grid`` of its label."""
+        """Info of a frame, with the ``bev_grid`` of its label."""
         return super().get_data_info(idx) | dict(bev_grid=self.bev_grid)

@@ -77,10 +77,11 @@ class CVTIOSeededDataset(Dataset):
 
     Args:
         dataset: config of the wrapped data set. Its attributes are available on the wrapper.
+        lazy_init: whether it reads its infos on first use only.
     """
 
-    def __init__(self, dataset: dict) -> None:
-        self.dataset = DATASETS.build(dataset)
+    def __init__(self, dataset: dict, lazy_init: bool = False) -> None:
+        self.dataset = DATASETS.build(dict(dataset, lazy_init=True) if lazy_init else dataset)
 
     def __getattr__(self, name: str) -> Any:
         if name == 'dataset':  # not set yet while unpickling

@@ -31,6 +31,8 @@ class GraphOptions:
         fp16: whether to use half precision for weights and activations; calibration, inverses and rays stay in fp32.
         whole_batch: whether the backbone processes all images at once, which suits a GPU. Otherwise it is unrolled
             camera by camera, which fits a CPU's cache and needs a fraction of the memory.
+        dynamic_cameras: whether to support any number of cameras; implies ``whole_batch``. Only for ``CVTIOLiftNeck``:
+            the other necks unroll their attention over the cameras.
     """
 
     cameras: int = CAMERAS
@@ -38,6 +40,7 @@ class GraphOptions:
     uint8: bool = False
     fp16: bool = False
     whole_batch: bool = False
+    dynamic_cameras: bool = False
 
 
 class ExportGraph(nn.Module):
@@ -52,7 +55,7 @@ class ExportGraph(nn.Module):
         super().__init__()
         self.model = fuse_conv_bn(model).eval().requires_grad_(False)
         self.options = options
-        if not options.whole_batch:
+        if not (options.whole_batch or options.dynamic_cameras):
             self.model.backbone = _PerCamera(self.model.backbone, options.cameras)
         if options.fp16:
             for part in self.model.children():
@@ -97,4 +100,6 @@ def trace(cfg: Config, model: CVTIOSegmentor, options: GraphOptions) -> Exported
 
 def dynamic_shapes(options: GraphOptions) -> dict[str, dict[int, Dim]] | None:
     """Dynamic axes of the inputs."""
-    return {name: {0: Dim('batch')} for name in INPUTS} if options.dynamic_batch else None
+    axes = {0: Dim('batch')} if options.dynamic_batch else {}
+    axes |= {1: Dim('cameras')} if options.dynamic_cameras else {}
+    return dict.fromkeys(INPUTS, axes) if axes else None

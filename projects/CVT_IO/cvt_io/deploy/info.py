@@ -25,7 +25,7 @@ class GraphInfo:
         project_version: version of this project.
         image_size: [height, width].
         bev_grid: grid of the logits, as in the config.
-        cameras: number of cameras.
+        cameras: number of cameras, or ``None`` for any.
         batch: the fixed batch size, or ``None`` for any.
         imgs: ``float32, normalised`` by mean and std, or ``uint8``, RGB in 0…255.
         mean: (R, G, B), for images in [0, 1].
@@ -39,7 +39,7 @@ class GraphInfo:
     project_version: str
     image_size: list[int]
     bev_grid: dict[str, Any]
-    cameras: int
+    cameras: int | None
     batch: int | None
     imgs: str
     mean: list[float]
@@ -59,7 +59,7 @@ class GraphInfo:
             project_version=__version__,
             image_size=[*image_size(cfg)],
             bev_grid=grid,
-            cameras=options.cameras,
+            cameras=None if options.dynamic_cameras else options.cameras,
             batch=None if options.dynamic_batch else 1,
             imgs='uint8' if options.uint8 else 'float32, normalised',
             mean=normalise.mean.flatten().tolist(),

@@ -50,6 +50,8 @@ def export_onnx(
     require('onnxscript')
     if opset not in OPSETS:
         raise DeployError(f'opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}')
+    if options.dynamic_cameras and cfg.model.neck.type != 'CVTIOLiftNeck':
+        raise DeployError(f'dynamic cameras: expected a CVTIOLiftNeck, found a {cfg.model.neck.type}')
     model = build_model(cfg)
     if checkpoint is not None:
         load_weights(model, checkpoint)

@@ -93,6 +93,22 @@ def _openvino_core() -> Any:
 def _openvino(graph: bytes, threads: int, precision: str) -> Run:
     core = _openvino_core()
     settings = {'INFERENCE_PRECISION_HINT': precision, 'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_NUM_THREADS': threads}
-    request = core.compile_model(core.read_model(graph), 'CPU', settings).create_infer_request()
+    model = core.read_model(graph)
+    if precision == 'bf16':
+        _keep_indices_exact(model)
+    request = core.compile_model(model, 'CPU', settings).create_infer_request()
     # The outputs are views of memory that the next call overwrites.
     return lambda inputs: request.infer(dict(inputs))[OUTPUT].copy()
+
+
+def _keep_indices_exact(model: Any) -> None:
+    """Keeps everything that is rounded to an index in fp32; a pixel coordinate in bf16 is off by several pixels.
+
+    OpenVINO keeps the operators between the last convolution or matrix product and an output in fp32. Therefore the
+    values to be rounded become additional outputs.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == 'Convert' and not node.get_output_element_type(0).is_real():
+            value = node.input_value(0)
+            if value.get_element_type().is_real() and value.get_node().get_type_name() != 'Constant':
+                model.add_outputs(value)

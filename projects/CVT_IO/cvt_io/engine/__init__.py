@@ -1,5 +1,6 @@
 """What training adds to mmengine's Runner."""
 
+from .cpu_amp import CVTIOCPUAmpOptimWrapper
 from .hooks import (
     CVTIOBrokenFramesHook,
     CVTIOCheckpointHook,
@@ -13,6 +14,7 @@ from .train_loop import CVTIOTrainLoop
 
 __all__ = [
     'CVTIOBrokenFramesHook',
+    'CVTIOCPUAmpOptimWrapper',
     'CVTIOCheckpointHook',
     'CVTIOHealthHook',
     'CVTIOInterruptionHook',

@@ -32,6 +32,7 @@ class CVTIOOneCycleLR(OneCycleLR):
     def __init__(self, optimizer: OptimizerType, eta_max: float | Sequence[float] | None = None, **kwargs: Any) -> None:
         if eta_max is None:
             eta_max = [group['lr'] for group in optimizer.param_groups]
+        self.scale = 1.0  # of the rates, lowered when a run is rolled back
         super().__init__(optimizer, eta_max=eta_max, **kwargs)
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -40,8 +41,8 @@ class CVTIOOneCycleLR(OneCycleLR):
         Raises:
             DataError: the checkpoint has more steps than the schedule.
         """
-        done, length = state_dict['last_step'], state_dict['total_steps']
-        if done > self.total_steps:
+        done, length = state_dict['_global_step'], state_dict['total_steps']
+        if done >= self.total_steps:
             raise DataError(
                 f'max_iters: the run to be resumed has {done} of its {length - 1} steps behind it, more than the '
                 f'{self.total_steps - 1} of this config'
@@ -52,10 +53,13 @@ class CVTIOOneCycleLR(OneCycleLR):
                 f'one of {length - 1}.',
                 logger='current',
             )
-        self.last_step, self._global_step = done, state_dict['_global_step']
+        self.scale = state_dict.get('scale', 1.0)
+        self._global_step = done
+        self.last_step = min(done, self.end - 1) - self.begin  # a run that is over stood still at its end
         peaks = self._format_param('max_lr', self.optimizer, self.eta_max)
         for group, peak in zip(self.optimizer.param_groups, peaks, strict=True):
-            group['max_lr'], group['initial_lr'] = peak, peak / self.div_factor
+            group['max_lr'] = peak * self.scale
+            group['initial_lr'] = group['max_lr'] / self.div_factor
             group['min_lr'] = group['initial_lr'] / self.final_div_factor
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
             group['lr'] = value

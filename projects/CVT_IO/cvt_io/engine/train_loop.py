@@ -57,6 +57,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, max_iters, **kwargs)
         self._check_order()
         batch = self.dataloader.batch_size * get_world_size()
+        self.batches: Sequence[dict] = ()  # of the current step
         self.accumulate = 1
         auto_scale_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)
         if base_batch_size and not auto_scale_lr:
@@ -71,10 +72,19 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
             )
 
     def run(self) -> nn.Module:
-        """Launches training, or continues it from ``iter``; returns the model."""
+        """Launches training, or continues it from ``iter``; returns the model.
+
+        Hooks may have a method ``leave_train(runner)``, which is called after an exception too.
+        """
+        try:
+            return self._run()
+        finally:
+            self.runner.call_hook('leave_train')
+
+    def _run(self) -> nn.Module:
         optim_wrapper = self.runner.optim_wrapper
         if optim_wrapper._accumulative_counts != 1:
-            raise ValueError('optim_wrapper.accumulative_counts: expected 1; set train_cfg.base_batch_size instead')
+            raise DataError('optim_wrapper.accumulative_counts: expected 1; set train_cfg.base_batch_size instead')
         optim_wrapper._accumulative_counts = self.accumulate
         optim_wrapper.initialize_count_status(
             self.runner.model, self._iter * self.accumulate, self._max_iters * self.accumulate
@@ -98,6 +108,7 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
 
     def run_iter(self, data_batches: Sequence[dict]) -> None:
         """One optimizer step. Args: data_batches, ``accumulate`` batches of the data loader."""
+        self.batches = data_batches
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batches[0])
         outputs = [self.runner.model.train_step(batch, self.runner.optim_wrapper) for batch in data_batches]
         self.runner.call_hook(

@@ -1,5 +1,6 @@
 """Metrics."""
 
 from .metric import CVTIOIoUMetric
+from .predictions import CVTIOPredictions
 
-__all__ = ['CVTIOIoUMetric']
+__all__ = ['CVTIOIoUMetric', 'CVTIOPredictions']

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes: a file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: bytes, durable: bool = False) -> None:
-    """Writes a file in one step: whoever reads it, and whenever the writer is killed, it is whole or absent.
+    """Writes a file atomically: it is complete or absent, even if the process is killed.
 
     ``durable`` waits for the disk, so that this holds for a power cut too.
     """
@@ -39,7 +39,7 @@ def write_atomic(path: Path, content: bytes, durable: bool = False) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """The name of a new file is on the disk when its folder is."""
+    """Makes the name of a new file durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -48,17 +48,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_result(path: Path, content: bytes) -> None:
-    """:func:`write_atomic` of what a user wants to have somewhere, in a folder that is made if need be."""
+    """Writes a file that a user asked for, and creates its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
 
 
 def write_json(path: Path, data: Any) -> None:
-    """:func:`write_result` of readable JSON."""
+    """Writes indented JSON, see :func:`write_result`."""
     write_result(path, (json.dumps(data, indent=2) + '\n').encode())
 
 
 def remove_temporaries(folder: Path, name: str = '*') -> None:
-    """Deletes what killed writers (:func:`write_atomic`) of files called ``name`` (a pattern) left in a folder."""
+    """Deletes temporary files of killed writers in a folder, of target names that match the pattern ``name``."""
     for path in folder.glob(_TEMPORARY.format(name=name, pid='*')):
         path.unlink(missing_ok=True)

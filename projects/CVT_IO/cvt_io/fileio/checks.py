@@ -1,15 +1,15 @@
-"""Values out of files of unknown origin, each checked, with errors that name file and key, expected and found."""
+"""Checks of values from untrusted files; errors name file and key, what was expected and what was found."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from reprlib import repr as short
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from ..errors import DataError
 from ..geometry import is_pinhole, is_rigid
+from .restricted_pickle import short
 
 _LARGEST = 2**63
 _LONGEST_NAME = 200  # file systems allow 255 bytes, and endings are added
@@ -19,10 +19,10 @@ def numbers(value: Any, where: str, rows: int, columns: int) -> np.ndarray:
     """A matrix of finite numbers, float64.
 
     Raises:
-        DataError: it is of another shape or holds something else.
+        DataError: it has another shape or other content.
     """
     lists = value.tolist() if hasattr(value, 'tolist') else value
-    # Looked at one by one: numpy would first build whatever a pickle's lists within lists add up to.
+    # One by one: NumPy would first expand nested lists, however large they become.
     if isinstance(lists, list) and len(lists) == rows and all(_is_row(row, columns) for row in lists):
         matrix = np.array(lists, dtype=np.float64)
         if np.isfinite(matrix).all():
@@ -42,7 +42,7 @@ def pose(value: Any, where: str) -> np.ndarray:
     """A rigid transform (4, 4).
 
     Raises:
-        DataError: it is none.
+        DataError: it is not one.
     """
     matrix = numbers(value, where, 4, 4)
     if not is_rigid(matrix):
@@ -53,10 +53,10 @@ def pose(value: Any, where: str) -> np.ndarray:
 
 
 def camera_matrix(value: Any, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Intrinsics (3, 3) in pixels, of an image of ``size`` (width, height) if that is known.
+    """Intrinsics (3, 3) in pixels, for an image of ``size`` (width, height) if given.
 
     Raises:
-        DataError: there is no positive focal length, the last row is not 0 0 1, or they are not of such an image.
+        DataError: a focal length is not positive, the last row is not 0 0 1, or they do not fit the image.
     """
     matrix = numbers(value, where, 3, 3)
     if not is_pinhole(matrix):
@@ -73,17 +73,17 @@ def camera_matrix(value: Any, where: str, size: tuple[int, int] | None = None) -
 
 
 def is_name(value: Any) -> TypeGuard[str]:
-    """Whether a value is the name of something in a folder: a text of one line, and no path that leads elsewhere."""
+    """Whether a value is a plain file name: one line of text that does not lead to another folder."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_NAME:
         return False
     return value not in ('', '.', '..') and '/' not in value and '\\' not in value
 
 
 def image_path(path: Any, root: Path, where: str) -> str:
-    """An image of a folder.
+    """Path of an image below a folder.
 
     Raises:
-        DataError: the path is absolute or climbs out of the folder.
+        DataError: the path is absolute or leads out of the folder.
     """
     if not isinstance(path, str) or not path or '\0' in path:
         raise DataError(f'{where}: expected the path of an image, found {short(path)}')
@@ -94,10 +94,10 @@ def image_path(path: Any, root: Path, where: str) -> str:
 
 
 def image_size(image: dict, where: str) -> tuple[int, int]:
-    """Width and height that an info gives an image.
+    """Width and height of an image in an info.
 
     Raises:
-        DataError: they are no positive numbers of pixels.
+        DataError: they are not positive numbers of pixels.
     """
     for key in ('width', 'height'):
         value = image.get(key)

@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or absent, whatever kills the run or fills the disk."""
+"""Checkpoint files that stay intact when the run is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MIB = 2**20
 
 
 class SaveError(DataError):
-    """A file of a run cannot be written; what was there before is as it was."""
+    """A file of a run cannot be written; existing files are unchanged."""
 
 
 @register_backend('CVTIODurableBackend')
 class CVTIODurableBackend(LocalBackend):
-    """mmengine's local files, each written in one step, and removed only once what replaces them is on the disk."""
+    """mmengine's local backend with atomic writes; files are removed only once their replacement is on the disk."""
 
     def __init__(self) -> None:
         self.outdated: list[str] = []
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Writes a file; raises a :class:`SaveError` that names it and the space that is left."""
+        """Writes a file; raises a :class:`SaveError` that names it and the free space."""
         path = Path(filepath)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,15 +36,15 @@ class CVTIODurableBackend(LocalBackend):
         except OSError as error:
             raise SaveError(
                 f'{path}: cannot save {len(obj) / MIB:.1f} MiB: {error.strerror or error}{_free_space(path.parent)}; '
-                'earlier checkpoints are as they were'
+                'earlier checkpoints are unchanged'
             ) from error
 
     def remove(self, filepath: str | Path) -> None:
-        """Notes a file that is not needed once the next one is there."""
+        """Marks a file for removal by :meth:`remove_outdated`."""
         self.outdated.append(str(filepath))
 
     def remove_outdated(self, folder: str | Path) -> None:
-        """Removes the noted files, of which the names alone count: nothing outside of the folder is touched."""
+        """Removes the marked files by name, and only in the folder."""
         for path in self.outdated:
             Path(folder, Path(path).name).unlink(missing_ok=True)
         self.outdated.clear()
@@ -52,7 +52,7 @@ class CVTIODurableBackend(LocalBackend):
 
 @contextmanager
 def disk_errors(folder: str | Path) -> Iterator[None]:
-    """Turns the error of a full disk, whichever file below a folder met it, into a :class:`SaveError`."""
+    """Turns a full-disk error of any file below a folder into a :class:`SaveError`."""
     try:
         yield
     except OSError as error:

@@ -37,9 +37,6 @@ class _Array:
 
     _array = np.empty(0)
 
-    def __init__(self, *_: object) -> None:
-        pass
-
     def set_state(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state
         self._array = _from_bytes(data, dtype.dtype, shape, 'F' if fortran else 'C')
@@ -49,6 +46,11 @@ class _Array:
 
     def tolist(self) -> Any:
         return self._array.tolist()
+
+
+def _reconstruct(*_: object) -> _Array:
+    # Not the class itself, whose methods a bare name in a pickle would offer without an instance.
+    return _Array()
 
 
 class _NDArrayName:
@@ -92,7 +94,7 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
         (f'numpy.{core}.{module}', name): stand_in
         for core in ('core', '_core')
         for module, name, stand_in in (
-            ('multiarray', '_reconstruct', _Array),
+            ('multiarray', '_reconstruct', _reconstruct),
             ('multiarray', 'scalar', _scalar),
             ('numeric', '_frombuffer', _plain_buffer),
         )

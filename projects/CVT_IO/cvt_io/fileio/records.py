@@ -1,4 +1,4 @@
-"""Reading one nuScenes table, with errors that name the file, the record and the key."""
+"""Reading of JSON tables, with errors that name the file, the record and the key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_json(path: Path, hook: Callable[[Record], Record | None] | None = None)
         hook: what becomes of each object while the file is parsed.
 
     Raises:
-        DataError: the file is missing, unreadable or no JSON.
+        DataError: the file is missing, unreadable or not JSON.
     """
     try:
         text = path.read_bytes().decode().removeprefix('\ufeff')
@@ -35,12 +35,12 @@ def read_json(path: Path, hook: Callable[[Record], Record | None] | None = None)
     except ValueError as error:
         raise DataError(f'{path}: unreadable JSON: {error}') from error
     except RecursionError as error:
-        raise DataError(f'{path}: unreadable JSON: lists or objects within each other without end') from error
+        raise DataError(f'{path}: unreadable JSON: lists or objects nested too deeply') from error
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """JSON has no cycles, for which the collector would search millions of records again and again."""
+    """Avoids repeated garbage collection over millions of records, which have no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -56,8 +56,8 @@ class Table:
     Args:
         path: the table's file.
         keys: keys that every record must have.
-        optional: keys that are kept where a record has them; all others are forgotten while the file is read.
-        drop: records for which it is true are forgotten too; they may lack keys.
+        optional: further keys to keep if present; all others are dropped while the file is read.
+        drop: records for which it is true are dropped, too; they may lack keys.
 
     Raises:
         DataError: the file is unreadable, is not a list of records, or a record lacks a key.
@@ -96,7 +96,7 @@ class Table:
             ) from None
 
     def follow(self, record: Record, key: str, target: Table) -> Record:
-        """Record of another table that one of this table's refers to.
+        """Record of another table that a record of this one refers to.
 
         Raises:
             DataError: there is none; names both tables and the record.
@@ -104,7 +104,7 @@ class Table:
         return target.get(record[key], f'{key} of record {record["token"]!r} of {self.path.name}')
 
     def numbers(self, record: Record, key: str, *shape: int) -> np.ndarray:
-        """A record's value as float64 array of a shape.
+        """A value of a record as a float64 array of the given shape.
 
         Raises:
             DataError: it is not such an array of finite numbers.
@@ -125,10 +125,10 @@ class Table:
 
 
 def as_records(content: Any, keys: Iterable[str], path: Path, what: str = 'table') -> list[Record]:
-    """The records that are left of a list (None stands for a dropped one), each with all keys.
+    """The records of a list without the dropped ones (``None``), each with all keys.
 
     Raises:
-        DataError: it is no list of records, or a record lacks a key.
+        DataError: it is not a list of records, or a record lacks a key.
     """
     if not isinstance(content, list):
         raise DataError(f'{path}: expected {what} to be a list of records, found {type(content).__name__}')

@@ -92,11 +92,7 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc
     pop_mark: Callable[[], list[Any]]
 
     def __init__(
-        self,
-        data: bytes,
-        where: str,
-        allowed: Mapping[tuple[str, str], Any] = PLAIN_CONTAINERS,
-        strict: bool = True,
+        self, data: bytes, where: str, allowed: Mapping[tuple[str, str], Any] = PLAIN_CONTAINERS, strict: bool = True
     ) -> None:
         super().__init__(BytesIO(data))
         self._where = where

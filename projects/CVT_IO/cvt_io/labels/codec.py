@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ..errors import DataError
+from ..errors import DataError, raise_if_of_machine
 from ..geometry import BEVGrid
 from .classes import CLASSES
 
@@ -91,19 +91,20 @@ def decode_label(data: bytes, grid: BEVGrid | None = None, where: str | Path = '
 
 
 def read_label(path: str | Path, grid: BEVGrid | None = None) -> BEVLabel:
-    """:func:`decode_label` of a file.
+    """Reads and decodes a label file, see :func:`decode_label`.
 
     Raises:
-        DataError: as there, or the file cannot be read.
+        DataError: the file cannot be read or decoded.
     """
     return expand(read_stored(path, grid))
 
 
 def read_stored(path: str | Path, grid: BEVGrid | None = None) -> StoredLabel:
-    """:func:`read_label`, not expanded."""
+    """Like :func:`read_label`, without computing the maps."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
+        raise_if_of_machine(error)
         raise DataError(f'{path}: cannot read label file: {error.strerror}') from error
     return decode_stored(data, grid, path)
 

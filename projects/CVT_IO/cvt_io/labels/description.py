@@ -1,4 +1,4 @@
-"""What a data set in nuScenes' table format is like; nuScenes itself is the default."""
+"""Description of a data set in nuScenes' table format; the default is nuScenes itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .codec import VISIBILITIES
 
 CAMERAS = ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_BACK_LEFT', 'CAM_BACK', 'CAM_BACK_RIGHT')
 LIDAR = 'LIDAR_TOP'
-#: A value of ``categories``: a vehicle of none of the classes, as nuScenes' emergency vehicles.
+#: A value of ``categories``: a vehicle that belongs to no class, like nuScenes' emergency vehicles.
 OTHER_VEHICLE = 'vehicle'
 _BOX_CLASSES = CLASSES[FIRST_BOX_CLASS:]
 
@@ -27,26 +27,26 @@ class DatasetDescription:
     """A data set of nuScenes' tables; docs/own_data.md explains each field with examples.
 
     Attributes:
-        name: of the data set, for its infos.
+        name: name of the data set, stored in its infos.
         version: folder of the tables below the data set's root.
-        cameras: channels of the cameras, in the order in which the model gets them.
-        reference: channel whose time defines a key frame's ego pose; None for ``LIDAR_TOP`` or, in a data set that has
-            no such sensor, for the first camera.
+        cameras: channels of the cameras, in the order of the model's input.
+        reference: channel whose timestamp defines a key frame's ego pose; None for ``LIDAR_TOP`` or, if there is no
+            such sensor, the first camera.
         splits: ``official`` for nuScenes' scenes; ``{val_share: 0.2, seed: 0}``; a JSON file ``{split: [scene, …]}``;
-            or such a mapping itself, in which a text file with a scene a line may stand for a list. Splits are train,
-            val and test.
-        categories: the set's own name of a category → one of the box classes, ``vehicle`` for another vehicle, or None
-            for something else. Without it, nuScenes' own rule (:func:`class_of`).
+            or such a mapping, in which a list can also be a text file with one scene per line. Splits are train, val
+            and test.
+        categories: category name → one of the box classes, ``vehicle`` for another vehicle, or None for anything else.
+            If omitted, nuScenes' rule applies (:func:`class_of`).
         visibility: token or level of the visibility table → 1, 2, 3 or 4, from 0–40 % to 80–100 % visible. A vehicle
             without visibility counts as fully visible.
-        map: whether to use the map expansion, if there is one.
-        masks: class → ``.png`` or ``.npz`` file of a frame, with ``{scene}`` and ``{token}`` in its path below the data
-            set's root; labels are made of these and not of boxes and map.
-        labelled: whether the frames get labels.
+        map: whether to use the map expansion, if available.
+        masks: class → ``.png`` or ``.npz`` file of a frame, a path below the data set's root with ``{scene}`` and
+            ``{token}``. If given, labels are made from these masks instead of boxes and map.
+        labelled: whether to make labels.
         folder: folder that the files of ``splits`` are relative to.
 
     Raises:
-        DataError: a field is wrong.
+        DataError: a field is invalid.
     """
 
     name: str = 'nuscenes'
@@ -83,11 +83,11 @@ class DatasetDescription:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the frames get labels; those of nuScenes' own test version cannot."""
+        """Whether the frames get labels. nuScenes' test version has no annotations."""
         return self.labelled and self.version != 'v1.0-test'
 
     def category(self, name: str) -> str:
-        """nuScenes' name of the set's category, which :func:`class_of` and :func:`is_vehicle` understand."""
+        """Translates a category to a nuScenes name for :func:`class_of` and :func:`is_vehicle`."""
         if not self.categories:
             return name
         own = self.categories.get(name)
@@ -97,10 +97,10 @@ class DatasetDescription:
 
 
 def read_description(path: Path) -> DatasetDescription:
-    """Description in a YAML, JSON or Python file whose keys are the fields.
+    """Reads a description from a YAML, JSON or Python file whose keys are the fields.
 
     Raises:
-        DataError: the file is missing or broken, a key is unknown or its value wrong.
+        DataError: the file is missing or broken, a key is unknown or a value is invalid.
     """
     try:
         if path.suffix == '.py':

@@ -1,4 +1,4 @@
-"""A key frame: one moment of a drive with its cameras, the ego pose and the annotated boxes."""
+"""Key frames with cameras, ego pose and annotated boxes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Annotation(NamedTuple):
-    """An annotated box; ``visibility`` is the token 1–4 of a vehicle, 0 of everything else.
+    """An annotated box; ``visibility`` is the token 1–4 of a vehicle, 0 for anything else.
 
     World frame, metres; ``size`` is (width, length, height), ``rotation`` a quaternion (w, x, y, z).
     """
@@ -25,8 +25,8 @@ class Annotation(NamedTuple):
 class Camera:
     """An image with its calibration; ``path`` is relative to the data set's root.
 
-    ``cam_from_ego`` (4, 4) starts from the flat ego pose at the frame's time and goes through the full ego pose at
-    the image's own time.
+    ``cam_from_ego`` (4, 4) goes from the flat ego pose at the frame's time through the full ego pose at the image's own
+    time.
     """
 
     channel: str
@@ -41,7 +41,7 @@ class Camera:
 class Frame:
     """A key frame; ``world_from_ego`` (4, 4) is the flat (yaw only) ego pose at the reference sensor's time.
 
-    ``timestamp`` is in microseconds; ``location`` names the map, empty where there is none.
+    ``timestamp`` is in microseconds; ``location`` is the name of the map, empty if there is none.
     """
 
     token: str
@@ -54,5 +54,5 @@ class Frame:
 
     @property
     def label_name(self) -> str:
-        """Label file, relative to the label folder of any grid."""
+        """Label file, relative to the label folder of a grid."""
         return f'{self.scene}/{self.token}.png'

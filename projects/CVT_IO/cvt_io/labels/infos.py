@@ -1,7 +1,4 @@
-"""Info files: what a data set class needs to know about the frames of a split, in mmengine's BaseDataset format.
-
-Whatever is read from one is checked before it is used.
-"""
+"""Info files: the frames of a split in mmengine's BaseDataset format. Their content is validated on reading."""
 
 from __future__ import annotations
 
@@ -34,14 +31,14 @@ def write_infos(
     split: str,
     missing_classes: Sequence[str] = (),
 ) -> None:
-    """Writes the info file of a split, one frame a line; numbers keep their full float64 precision.
+    """Writes the info file of a split, one frame per line, with full float64 precision.
 
     Args:
         path: the file.
-        frames: of the split.
-        description: of the data set.
-        split: name.
-        missing_classes: classes that the labels cannot have, as there is no map for example.
+        frames: frames of the split.
+        description: description of the data set.
+        split: name of the split.
+        missing_classes: classes that the labels cannot have, e.g. without a map.
     """
     metainfo = {
         'dataset': description.name,
@@ -58,7 +55,7 @@ def write_infos(
 
 
 def frame_info(frame: Frame, labelled: bool) -> dict:
-    """One entry of ``data_list``; paths are relative, images to the data set's root, labels to a label folder."""
+    """An entry of ``data_list``; images are relative to the data set's root, labels to a label folder."""
     return {
         'sample_token': frame.token,
         'scene_name': frame.scene,
@@ -80,10 +77,10 @@ def frame_info(frame: Frame, labelled: bool) -> dict:
 
 
 def read_infos(path: Path) -> tuple[dict, list[dict]]:
-    """Metainfo and frames (:func:`check_infos`) of an info file.
+    """Reads metainfo and frames (:func:`check_infos`) of an info file.
 
     Raises:
-        DataError: it cannot be read, or is none of this version.
+        DataError: the file cannot be read, or is not an info file of this version.
     """
     content = read_json(path)
     frames = check_infos(content, path)
@@ -91,10 +88,10 @@ def read_infos(path: Path) -> tuple[dict, list[dict]]:
 
 
 def read_metainfo(path: Path) -> dict:
-    """Metainfo alone of an info file, of which it is the first line as :func:`write_infos` has it.
+    """Reads only the metainfo, which :func:`write_infos` writes to the first line.
 
     Raises:
-        DataError: as :func:`read_infos`.
+        DataError: see :func:`read_infos`.
     """
     try:
         with path.open(encoding='utf-8') as file:
@@ -105,14 +102,14 @@ def read_metainfo(path: Path) -> dict:
 
 
 def check_infos(content: Any, path: Path) -> list[dict]:
-    """The frames of an info file; of each, only that it is a record with a token of its own.
+    """Returns the frames of an info file after checking that each is a record with a unique token.
 
     Args:
-        content: of the file.
-        path: the file.
+        content: content of the file.
+        path: path of the file.
 
     Raises:
-        DataError: it is no info file of this version, has no frames, or has one twice.
+        DataError: the file is not an info file of this version, or has no frames or duplicate ones.
     """
     metainfo = content.get('metainfo') if isinstance(content, dict) else None
     if not isinstance(metainfo, dict):
@@ -145,11 +142,11 @@ def check_frame(info: dict, where: str, calibrated: bool = False) -> None:
 
     Args:
         info: the frame.
-        where: its name for error messages.
-        calibrated: whether :func:`are_calibrated` has found its pose in order.
+        where: name of the frame for error messages.
+        calibrated: whether :func:`are_calibrated` has already validated its pose.
 
     Raises:
-        DataError: it is not so.
+        DataError: one of these is not the case.
     """
     _require(info, _FRAME_KEYS, where)
     if not is_name(info['scene_name']):
@@ -162,16 +159,16 @@ def check_frame(info: dict, where: str, calibrated: bool = False) -> None:
 
 
 def choose_images(info: dict, known: Sequence[str], cameras: Sequence[str] | None, where: str) -> list[dict]:
-    """A frame's images of some cameras, in their order.
+    """Selects the images of some cameras, in the order of the cameras.
 
     Args:
         info: the frame.
-        known: the cameras of the infos, of which each frame has an image.
-        cameras: those to choose; None for all that are known.
-        where: the frame, for error messages.
+        known: the cameras of the infos; each frame must have all of them.
+        cameras: cameras to select; None for all.
+        where: name of the frame for error messages.
 
     Raises:
-        DataError: one is missing, unknown or there twice, or they are no records.
+        DataError: a camera is missing, unknown or duplicate, or an image is not a record.
     """
     images = info.get('images')
     by_camera: dict[str, dict] = {}
@@ -189,16 +186,16 @@ def choose_images(info: dict, known: Sequence[str], cameras: Sequence[str] | Non
 
 
 def parse_image(image: dict, root: Path, where: str, calibrated: bool = False) -> dict[str, Any]:
-    """An entry of a frame's ``images`` with its whole path.
+    """Validates an entry of a frame's ``images`` and makes its path absolute.
 
     Args:
         image: the entry.
         root: folder of the images.
-        where: the frame, for error messages.
-        calibrated: whether :func:`are_calibrated` has found its calibration in order.
+        where: name of the frame for error messages.
+        calibrated: whether :func:`are_calibrated` has already validated its calibration.
 
     Raises:
-        DataError: a key is missing or its value impossible.
+        DataError: a key is missing or a value is invalid.
     """
     where = f'{where}: {image["camera"]}'
     _require(image, _IMAGE_KEYS, where)
@@ -210,10 +207,10 @@ def parse_image(image: dict, root: Path, where: str, calibrated: bool = False) -
 
 
 def are_calibrated(frames: Sequence[dict]) -> np.ndarray:
-    """Whether each frame's pose and the calibration of its images are in order, bool (n,).
+    """Whether the pose and the calibration of each frame are valid, bool (n,).
 
-    All at once it takes a hundredth of the time. Where something is not as it should be, even in one frame of all, it
-    may be False for any: the one-by-one checks of :func:`parse_image` then say what.
+    Validating all frames at once takes a hundredth of the time. If any frame is malformed, the result may be False for
+    all; :func:`parse_image` then checks them one by one and reports the error.
     """
     try:
         intrinsics = np.array([[image['intrinsics'] for image in frame['images']] for frame in frames])

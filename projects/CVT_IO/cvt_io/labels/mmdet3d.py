@@ -1,4 +1,4 @@
-"""mmdet3d's info files of nuScenes (``nuscenes_infos_*.pkl``), of version 1 and 2."""
+"""mmdet3d's info files of nuScenes (``nuscenes_infos_*.pkl``), versions 1 and 2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .codec import FULLY_VISIBLE
 from .description import DatasetDescription
 from .frame import Annotation
 
-#: mmdet3d's classes → ours; the order is that of its labels.
+#: mmdet3d's classes → ours, in the order of mmdet3d's labels.
 CATEGORIES = {
     'car': 'car',
     'truck': 'truck',
@@ -33,7 +33,7 @@ CATEGORIES = {
     'traffic_cone': None,
     'barrier': None,
 }
-#: What labels made of these files lack.
+#: Limitations of labels made from these files.
 LIMITS = (
     "labels are drawn from mmdet3d's boxes: every vehicle counts as fully visible, boxes of other categories than its "
     'ten are in no class, and there is no map'
@@ -47,7 +47,7 @@ class MMDet3DInfos:
 
     Attributes:
         path: the file.
-        items: one a frame, as the file has it.
+        items: frames in the format of the file.
         names: category of each label.
     """
 
@@ -57,10 +57,10 @@ class MMDet3DInfos:
 
     @classmethod
     def read(cls, path: Path) -> MMDet3DInfos:
-        """Reads a file without running anything of it.
+        """Reads a file with the restricted unpickler.
 
         Raises:
-            DataError: it is no such file, or holds what is not loaded.
+            DataError: the file is not an info pickle, or contains forbidden objects.
         """
         content = read_info_pickle(path)
         items = content.get('data_list', content.get('infos')) if isinstance(content, dict) else None
@@ -75,20 +75,20 @@ class MMDet3DInfos:
         return cls(path, items, {label: name for name, label in categories.items()})
 
     def cameras(self) -> list[str]:
-        """Cameras of the first frame, which others have too if they are not broken; none without frames."""
+        """Cameras of the first frame; intact frames all have the same."""
         images = (self.items[0].get('images') or self.items[0].get('cams')) if self.items else None
         return [name for name in images if isinstance(name, str)] if isinstance(images, dict) else []
 
     def frame(self, item: dict, root: Path, cameras: Sequence[str] | None = None) -> dict[str, Any]:
-        """A frame in the form of our own infos, with ``notes`` on what was assumed.
+        """Converts a frame to the format of our infos, with ``notes`` on assumptions.
 
         Args:
-            item: as the file has it.
+            item: frame in the format of the file.
             root: folder of the images.
-            cameras: to use, in this order; None for the file's own.
+            cameras: cameras to use, in this order; None for those of the file.
 
         Raises:
-            DataError: it is broken, or an image is not there.
+            DataError: the frame is broken, or an image does not exist.
         """
         token, scene_name = item_keys(item)
         where = f'{self.path}: sample {token}'
@@ -117,10 +117,10 @@ class MMDet3DInfos:
         )
 
     def annotations(self, item: dict) -> tuple[Annotation, ...]:
-        """A frame's boxes in the world; vehicles count as fully visible, as these files do not say.
+        """Boxes of a frame in the world frame. The files have no visibility, so vehicles count as fully visible.
 
         Raises:
-            DataError: there are none, as in files of the test split, or they are broken.
+            DataError: there are no boxes, as in the test split, or they are broken.
         """
         where = f'{self.path}: sample {item_keys(item)[0]}'
         item = _version_2(item, where)
@@ -163,7 +163,7 @@ def item_keys(item: dict) -> tuple[str, str]:
 
 
 def _version_2(item: dict, where: str) -> dict:
-    """An item of a file of version 1 in the form of version 2, others as they are."""
+    """Converts an item of version 1 to version 2; others are returned unchanged."""
     if 'cams' not in item:
         return item
     try:
@@ -187,7 +187,7 @@ def _version_2(item: dict, where: str) -> dict:
 
 
 def _is_old(boxes: np.ndarray, names: Sequence[str]) -> bool:
-    """Whether boxes are (w, l, h) with another yaw, as mmdet3d wrote them before 1.0: cars are long."""
+    """Whether boxes are (w, l, h) with the yaw of mmdet3d before 1.0, judged by cars being longer than wide."""
     cars = boxes[[name == 'car' for name in names]]
     return len(cars) > 0 and bool(np.median(cars[:, 3] - cars[:, 4]) < 0)
 

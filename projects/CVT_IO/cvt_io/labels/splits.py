@@ -1,4 +1,4 @@
-"""Which scenes belong to which split."""
+"""Assignment of scenes to splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..fileio.records import read_json
 from .description import DatasetDescription
 
 SPLITS = ('train', 'val', 'test')
-#: Our split names → the devkit's, for each version of nuScenes; others are taken for parts of the first.
+#: Our split names → the devkit's, for each version of nuScenes; other versions are treated as subsets of the first.
 _OFFICIAL = {
     'v1.0-trainval': {'train': 'train', 'val': 'val'},
     'v1.0-mini': {'train': 'mini_train', 'val': 'mini_val'},
@@ -24,12 +24,12 @@ _REMEDY = 'say which scenes are for training and which for validation: splits in
 
 
 def scenes_of_splits(description: DatasetDescription, scenes: Sequence[str], path: Path) -> dict[str, list[str]]:
-    """Names of the scenes of each split that a data set has, in the split's order.
+    """Names of a data set's scenes by split, in the order of the split.
 
     Args:
-        description: of the data set.
-        scenes: names of the scenes that it has.
-        path: file of its scene table, for error messages.
+        description: description of the data set.
+        scenes: names of its scenes.
+        path: path of its scene table for error messages.
 
     Raises:
         DataError: a split file is broken, a scene is in two splits, or no scene is in any.
@@ -62,7 +62,7 @@ def _wanted(description: DatasetDescription, scenes: Sequence[str]) -> dict[str,
 
 
 def _shared_out(scenes: Sequence[str], val_share: Any, seed: Any = 0, **others: Any) -> dict[str, list[str]]:
-    """A share of the scenes for validation, at random; at least one scene on either side if there are two."""
+    """Random split with a share of the scenes for validation; neither side is empty if there are two scenes."""
     if others or not isinstance(val_share, (int, float)) or not 0 <= val_share < 1 or not isinstance(seed, int):
         raise DataError(
             f'splits: expected val_share from 0 to less than 1 and a seed, got {val_share}, {seed}, {others}'

@@ -5,8 +5,9 @@ from .bev_decoder import CVTIOBEVDecoder
 from .data_preprocessor import CVTIODataPreprocessor
 from .head import CVTIOHead
 from .losses import CVTIOFocalLoss
-from .neck import CVTIOCrossViewNeck, CVTIOLatentNeck
+from .neck import CVTIOCrossViewNeck, CVTIOLatentNeck, CVTIOLiftNeck
 from .segmentor import CVTIOSegmentor, unwrap_model
+from .sub_pixel import CVTIOFuse, CVTIOSubPixelHead
 
 __all__ = [
     'CVTIOBEVDecoder',
@@ -14,8 +15,11 @@ __all__ = [
     'CVTIODataPreprocessor',
     'CVTIOEfficientNet',
     'CVTIOFocalLoss',
+    'CVTIOFuse',
     'CVTIOHead',
     'CVTIOLatentNeck',
+    'CVTIOLiftNeck',
     'CVTIOSegmentor',
+    'CVTIOSubPixelHead',
     'unwrap_model',
 ]

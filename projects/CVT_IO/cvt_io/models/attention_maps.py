@@ -11,6 +11,7 @@ queries that attend to the images: g grids of Q positions, each of which sees k 
 | ``v2`` | one grid of latents    | 1 | N·N | n |
 | ``v1`` | a grid for each camera | n | N·N | 1 |
 | ``cvt``| BEV cells              | 1 | P   | n |
+| ``v3`` | one grid of latents    | 1 | N·N | n |
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,8 @@ from . import CVTIOSegmentor
 from .layers import CrossAttention, CrossView, plain_forward
 from .layers.attention import tokens_of
 from .neck.decode import Decode
+from .neck.lift_neck import CVTIOLiftNeck
+from .neck.metric_maps import LiftSamples, lift_samples, metric_weights
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class AttentionMaps:
         reader_size: (rows, columns) of the Q readers.
         bev_size: (rows, columns) of the P BEV cells.
         logits: (b, outputs, height, width), the model's output.
+        samples: what the lift fetches for each BEV cell; None without a lift.
+        tiled: whether the BEV cells tile the grid (``v3``); otherwise the outer cells' centres lie on its border.
     """
 
     reads: tuple[Tensor, ...]
@@ -46,6 +52,8 @@ class AttentionMaps:
     reader_size: tuple[int, int]
     bev_size: tuple[int, int]
     logits: Tensor
+    samples: LiftSamples | None = None
+    tiled: bool = False
 
     @property
     def decode_by_reader(self) -> Tensor | None:
@@ -90,10 +98,13 @@ def attention_maps(model: CVTIOSegmentor, imgs: Tensor, intrinsics: Tensor, cam_
         cam_from_ego: (b, n, 4, 4).
 
     Raises:
-        ValueError: the model is in training mode, where BatchNorm uses other statistics than in prediction.
+        ValueError: the model is in training mode, where BatchNorm uses other statistics than in prediction; or it has
+            no attention (``v3`` without latents).
     """
     if model.training:
         raise ValueError('attention_maps: expected a model in evaluation mode, call model.eval() first')
+    if isinstance(model.neck, CVTIOLiftNeck):
+        return _metric_attention_maps(model, model.neck, imgs, intrinsics, cam_from_ego)
     views = [module for module in model.neck.modules() if isinstance(module, CrossView)]
     decoders = [module for module in model.neck.modules() if isinstance(module, Decode)]
     blocks = [view.cross_attend for view in views] + [decoder.cross_attend for decoder in decoders]
@@ -113,6 +124,24 @@ def attention_maps(model: CVTIOSegmentor, imgs: Tensor, intrinsics: Tensor, cam_
         decode = attention_weights(decoders[0].cross_attend, query, key)
         bev_size = (query.shape[-2], query.shape[-1])
     return AttentionMaps(tuple(reads), decode, reader_size, bev_size, logits)
+
+
+def _metric_attention_maps(
+    model: CVTIOSegmentor, neck: CVTIOLiftNeck, imgs: Tensor, intrinsics: Tensor, cam_from_ego: Tensor
+) -> AttentionMaps:
+    """:func:`attention_maps` of ``v3``."""
+    if not neck.has_latents:
+        raise ValueError('attention_maps: expected a model with latents, found none')
+    parts = [neck.encode, neck.encode.block, neck.decode.block, *([neck.lift] if neck.has_lift else [])]
+    with _recorded(parts) as calls:
+        logits = model.bev_logits(imgs, intrinsics, cam_from_ego)
+    tokens = calls[neck.encode][1]
+    reads = metric_weights(neck.encode.block, *calls[neck.encode.block])  # b m Q n·h·w
+    reads = reads.unflatten(-1, (tokens.shape[1], *tokens.shape[-2:]))[:, None]
+    decode = metric_weights(neck.decode.block, *calls[neck.decode.block])[..., None, :]
+    cells, latents = neck.position.size, neck.latent_array.position.size
+    samples = lift_samples(neck.lift, *calls[neck.lift], cells) if neck.has_lift else None
+    return AttentionMaps((reads,), decode, latents, cells, logits, samples, tiled=True)
 
 
 def attention_weights(block: CrossAttention, query: Tensor, key: Tensor) -> Tensor:
@@ -139,11 +168,11 @@ def one_or_mean(weights: Tensor, dim: int, index: int | None) -> Tensor:
 
 
 @contextmanager
-def _recorded(blocks: Sequence[CrossAttention]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
-    """Records queries and keys of the blocks' calls in the yielded dictionary."""
-    calls: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+def _recorded(blocks: Sequence[nn.Module]) -> Iterator[dict[nn.Module, tuple[Any, Any]]]:
+    """Records the first two arguments of the modules' calls (queries and keys of blocks) in the yielded dictionary."""
+    calls: dict[nn.Module, tuple[Any, Any]] = {}
 
-    def record(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record(block: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls[block] = inputs[0], inputs[1]
 
     hooks = [block.register_forward_pre_hook(record) for block in blocks]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -63,8 +64,9 @@ def test_batches(cfg: Config, batch_size: int, count: int = 16) -> list[dict]:
 
 
 def build_loader(cfg: Config, name: str, **overrides: Any) -> DataLoader:
-    """A config's data loader without a Runner, which would look for the data set in mmengine's own registry."""
-    return Runner.build_dataloader(dict(cfg[name], dataset=build_dataset(cfg, name), **overrides))
+    """Builds a data loader without a Runner."""
+    with DefaultScope.overwrite_default_scope('mmdet3d'):  # where the sampler is registered
+        return Runner.build_dataloader(dict(cfg[name], dataset=build_dataset(cfg, name), **overrides))
 
 
 def _circle(cameras: int) -> Tensor:

@@ -54,6 +54,8 @@ def _in_one_line(error: Exception) -> str | None:
     """What to say of an expected error, ``None`` for others."""
     if isinstance(error, EXPECTED_ERRORS):
         return f'error: {_own_words(error)}'
+    if isinstance(error, ImportError) and 'pip install' in str(error):  # mmengine, of what a logger needs
+        return f'error: {error}'
     message = data_worker_error(error)
     if message is None:
         message = lost_process_error(error)

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from .schedule_length import fit_schedulers, is_fitted
 from .shared_settings import LOADERS, check_agreement, is_spread, look_up, spread, without_base
 from .task_checks import check_task, choose_best_key, reopen_best_key
-from .training_checks import check_training
+from .training_checks import check_length
 
 #: Attribute of a config that is resolved: its content then, as the base for what is changed later.
 _RESOLVED = '_cvt_io_resolved'
@@ -42,10 +42,12 @@ def resolve_config(cfg: Config, options: Collection[str] = ()) -> Config:
     check_agreement(content)
     check_task(content)
     choose_best_key(content)
-    check_training(content)
+    check_length(content)
     for loader in filter(content.get, LOADERS):
         if look_up(content, (loader, 'num_workers')) == 0:
-            content[loader]['persistent_workers'] = False  # PyTorch refuses it without workers
+            content[loader]['persistent_workers'] = False
+            for name in ('prefetch_factor', 'multiprocessing_context', 'timeout'):  # PyTorch refuses them too
+                content[loader].pop(name, None)
     return cfg
 
 

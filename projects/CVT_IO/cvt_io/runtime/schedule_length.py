@@ -49,6 +49,11 @@ def is_fitted(config: Mapping) -> bool:
     return not lengths or (isinstance(steps, int) and all(length == steps + 1 for length in lengths))
 
 
+def length_of(scheduler: Any) -> dict[str, Any]:
+    """The lengths of a scheduler that has been built."""
+    return {name: getattr(scheduler, name) for name in _LENGTHS if hasattr(scheduler, name)}
+
+
 def schedulers(config: Mapping) -> Iterator[tuple[KeyPath, Mapping]]:
     """The schedulers of a config, which may be one, a list, or either of them for each optimizer by name."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import cv2
 import numpy as np
@@ -68,7 +68,7 @@ def dataset_panel(
         camera_picture(img, intrinsics, cam_from_ego, boxes)
         for img, (intrinsics, cam_from_ego) in zip(inputs['imgs'].numpy(), calibration, strict=True)
     ]
-    time = datetime.fromtimestamp(info['timestamp'] / 1e6, UTC).strftime('%Y-%m-%d %H:%M:%S.%f')[:-5]
+    time = datetime.fromtimestamp(info['timestamp'] / 1e6, timezone.utc).strftime('%Y-%m-%d %H:%M:%S.%f')[:-5]
     names = [image['camera'] for image in info['images']]
     title = f'{info["scene_name"]}   {info["sample_token"]}   {time} UTC   {note}'
     maps = [] if label is None else _maps(label.classes.numpy(), label.visibility.numpy(), label.center.numpy())

@@ -17,6 +17,7 @@ HIT, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 110, 200)
 PREDICTED, THRESHOLD = (86, 180, 233), (240, 228, 66)
 BACKGROUND, ROAD, INK, FAINT = (24, 26, 32), (58, 62, 72), (235, 235, 235), (110, 114, 124)
 LEFT_OUT = (200, 203, 210)
+NOT_FINITE = (255, 0, 255)
 GAP, LINE = 8, 28  # pixels between pictures, and height of a line of text
 #: Map layers below predictions, in drawing order; barely lighter than the ground.
 LAYERS: dict[str, tuple[int, int, int]] = {
@@ -69,11 +70,18 @@ def outline(img: np.ndarray, where: np.ndarray, color: Sequence[int], thickness:
 
 
 def bev_prediction(score: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Draws probabilities (h, w) over a ground (h, w, 3) uint8: blue at 0.5, white at 1. Returns: (h, w, 3) uint8."""
-    score = score[..., None]
+    """Draws probabilities (h, w) over a ground (h, w, 3) uint8: blue at 0.5, white at 1, magenta where not finite.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    finite = np.isfinite(score)
+    score = np.where(finite, score, 0)[..., None]
     below, above = np.clip(2 * score, 0, 1), np.clip(2 * score - 1, 0, 1)
     blue = ground * (1 - below) + np.asarray(PREDICTED) * below
-    return (blue * (1 - above) + 255 * above).round().astype(np.uint8)
+    canvas = (blue * (1 - above) + 255 * above).round().astype(np.uint8)
+    canvas[~finite] = NOT_FINITE
+    return canvas
 
 
 def bev_errors(predicted: np.ndarray, target: np.ndarray, keep: np.ndarray, ground: np.ndarray) -> np.ndarray:

@@ -85,7 +85,8 @@ def sample_panel(
         truth = group.target(classes).numpy(), group.keep(visibility).numpy()
     probability = painter.enlarge(painter.bev_prediction(score, ground), WIDTH)
     painter.outline(probability, painter.enlarge(predicted.astype(np.uint8), WIDTH), painter.THRESHOLD)
-    maps = [(f'{group.name}: probability', probability)]
+    broken = 1 - float(np.isfinite(score).mean())
+    maps = [(f'{group.name}: probability' + (f', {broken:.0%} NaN (magenta)' if broken else ''), probability)]
     if truth is not None:
         maps.append((f'{group.name}: truth and errors', painter.bev_errors(predicted, *truth, ground)))
     views = in_places(views)

@@ -1,1 +1,1 @@
-"""The model zoo: what is published, how its files are fetched and checked, and how the originals become ours."""
+"""The model zoo: catalogue, download, verification, publication, and conversion of original checkpoints."""

@@ -52,7 +52,7 @@ class Entry:
     Attributes:
         config: path of its config, relative to the repository's root.
         weights: None if none are published.
-        metrics: figures of its results by their names in the catalogue, which say whose they are.
+        metrics: results by their names in the catalogue, which state their origin.
     """
 
     name: str
@@ -65,7 +65,7 @@ def read_catalogue(path: Path = METAFILE) -> dict[str, Entry]:
     """Entries by name, in the order of the file.
 
     Raises:
-        DataError: the file is missing or no such catalogue; says which model and key, what was expected and found.
+        DataError: the file is missing or not a catalogue; names model and key, what was expected and what was found.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
@@ -81,7 +81,7 @@ def read_catalogue(path: Path = METAFILE) -> dict[str, Entry]:
         try:
             entry = _entry(model)
             if entry.name in entries:
-                raise ValueError('expected a name of its own, found it a second time')
+                raise ValueError('expected a unique name, found a duplicate')
         except ValueError as error:
             name = model.get('Name') if isinstance(model, dict) else None
             raise DataError(f'{path}: model {name or number}: {error}') from error
@@ -93,7 +93,7 @@ def find(catalogue: Mapping[str, Entry], name: str) -> Entry:
     """The entry of a name.
 
     Raises:
-        DataError: there is none; names those that are alike, or all.
+        DataError: there is none; suggests similar names, or all.
     """
     if name not in catalogue:
         near = difflib.get_close_matches(name, catalogue)
@@ -106,12 +106,12 @@ def published_weights(catalogue: Mapping[str, Entry], name: str) -> WeightFile:
     """The weight file of a model.
 
     Raises:
-        DataError: there is no such model, or none of its weights are published.
+        DataError: there is no such model, or it has no published weights.
     """
     weights = find(catalogue, name).weights
     if weights is None:
         raise DataError(
-            f'{name}: no weights are published; {HOW_TO_CONVERT} says how an original checkpoint is converted'
+            f'{name}: no weights are published; see {HOW_TO_CONVERT} for how to convert an original checkpoint'
         )
     return weights
 
@@ -158,7 +158,7 @@ def _weights(model: dict) -> WeightFile:
 
 
 def _value(record: Any, key: str, kind: type | tuple[type, ...], expected: str, default: Any = None) -> Any:
-    """A value of a record, which must be of the kind; True and False are no numbers."""
+    """A value of a record, which must be of the kind; booleans do not count as numbers."""
     value = record.get(key, default) if isinstance(record, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f'{key}: expected {expected}, found {value!r}')

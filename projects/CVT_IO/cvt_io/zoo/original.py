@@ -1,4 +1,4 @@
-"""Checkpoints of the original PyTorch Lightning code (CVT's and the CVT-IO runs') → ours."""
+"""Conversion of checkpoints of the original PyTorch Lightning code (CVT and the CVT-IO runs)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..models import CVTIOEfficientNet, CVTIOSegmentor
 _ATTENTION = r'(cross_attend\..+)'
 _TOKENS = r'((?:feature_linear|feature_proj|img_embed|cam_embed)\..+)'
 
-# Their names → ours, tried in this order, without the Lightning module's own prefix. CVT's BEV embedding of each scale
-# is part of its cross-view module; ours stands beside it.
+# Original name → ours, tried in this order, without the prefix of the Lightning module. In CVT, the BEV embedding of
+# each scale is part of the cross-view module; here it is separate.
 _RULES: tuple[tuple[str, str], ...] = (
     (rf'encoder\.cross_views\.(\d+)\.{_TOKENS}', r'{reader}.cross_views.\1.tokens.\2'),
     (rf'encoder\.cross_views\.(\d+)\.{_ATTENTION}', r'{reader}.cross_views.\1.\2'),
@@ -35,7 +35,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 _PREFIX = 'backbone.'
 _BACKBONE = re.compile(r'encoder\.backbone\.layers\.(\d+)\.(\d+)\.(.+)')
 _STEM = {'0': 'conv', '1': 'bn'}
-# Blocks of their layers 1, 2 and 3, and what mmdet calls a block's parts.
+# First blocks of the original layers 1, 2 and 3, and mmdet's names of the parts of a block.
 _FIRST_BLOCKS = {'1': 0, '2': 3, '3': 7}
 _BLOCK_PARTS = {
     '_expand_conv': 'expand_conv.conv',
@@ -53,14 +53,14 @@ def convert_original(path: str | Path, model: CVTIOSegmentor) -> dict[str, Tenso
     """Weights of an original checkpoint under our names.
 
     Args:
-        path: the Lightning file, or a file of its ``state_dict`` alone.
-        model: what the weights are for.
+        path: the Lightning file, or a file with only its ``state_dict``.
+        model: the model that the weights are for.
 
     Returns:
         A state dict that fits the model exactly.
 
     Raises:
-        DataError: the file is broken, or a key or shape is left over on either side; all of them are listed.
+        DataError: the file is broken, or keys or shapes do not match; all of them are listed.
     """
     state = read_checkpoint(path, strict=False)['state_dict']
     converted: dict[str, Tensor] = {}
@@ -76,7 +76,7 @@ def convert_original(path: str | Path, model: CVTIOSegmentor) -> dict[str, Tenso
 
 
 def our_name(key: str, model: CVTIOSegmentor) -> str | None:
-    """Our name of an original key, ``None`` for one that belongs to no part of the model."""
+    """Our name of an original key; ``None`` if it does not belong to any part of the model."""
     if not key.startswith(_PREFIX):
         return None
     key = key.removeprefix(_PREFIX)

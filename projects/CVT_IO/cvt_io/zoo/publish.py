@@ -1,4 +1,4 @@
-"""Checkpoints for other people: weights and what they are, and nothing else."""
+"""Published checkpoints, reduced to weights and metadata."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..fileio.atomic import write_result
 
-#: What of a checkpoint's ``meta`` is kept, beside the plug-in's version.
+#: Keys of a checkpoint's ``meta`` that are kept, besides the plug-in's version.
 META_KEYS = ('cfg', 'dataset_meta', 'mmengine_version', 'iter', 'converted_from')
 HASH_DIGITS = 8
 
@@ -24,11 +24,10 @@ def publish(path: Path, state: Mapping[str, Tensor], meta: Mapping[str, Any], ha
     Equal weights and meta give equal bytes.
 
     Args:
-        path: file to write, in a folder that is made if need be.
+        path: file to write; its folder is created if needed.
         state: the weights.
-        meta: of which :data:`META_KEYS` and ``version`` are kept.
-        hash_in_name: whether the name becomes ``<name>-<first 8 digits of the file's SHA-256>.pth``; without, it is
-            as given.
+        meta: only :data:`META_KEYS` and ``version`` are kept.
+        hash_in_name: whether the name becomes ``<name>-<first 8 digits of the file's SHA-256>.pth``.
 
     Returns:
         the file.

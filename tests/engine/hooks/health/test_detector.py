@@ -73,15 +73,17 @@ def test_no_threshold_is_at_a_knifes_edge(names, factor):
 
 @pytest.mark.parametrize('steps', [300, 2000, 10_000])
 @pytest.mark.parametrize('sigma', [0.1, 0.3, 0.6, 1.0])
-def test_noise_alone_raises_no_alarm(steps, sigma):
-    assert not any(alarms(healthy_loss(steps, sigma, seed), steps) for seed in range(5))
+@pytest.mark.parametrize('seeds', [2, pytest.param(100, marks=pytest.mark.slow)])
+def test_noise_alone_raises_no_alarm(steps, sigma, seeds):
+    assert not any(alarms(healthy_loss(steps, sigma, seed), steps) for seed in range(seeds))
 
 
 @pytest.mark.parametrize(('steps', 'sigma', 'ratio'), [(300, 0.1, 5), (2000, 0.3, 2.7), (10_000, 0.6, 2.7)])
-def test_jump_that_stays_is_found_soon(steps, sigma, ratio):
+@pytest.mark.parametrize('seeds', [2, pytest.param(100, marks=pytest.mark.slow)])
+def test_jump_that_stays_is_found_soon(steps, sigma, ratio, seeds):
     """Twice the block of 0.4 % of the run (or 10 steps), and one block more as the jump is somewhere in the first."""
     at, soon = round(0.6 * steps), 3 * max(0.004 * steps, 10)
-    for seed in range(5):
+    for seed in range(seeds):
         found = alarms(changed(healthy_loss(steps, sigma, seed), lambda step: ratio if step > at else 1), steps)
         assert found and found[0][0] == 'loss jump' and at < found[0][1] <= at + 2 * soon
 
@@ -137,7 +139,7 @@ def test_focal_losses_near_zero():
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize('column', ['loss', 'grad_norm', 'param_norm'])
+@pytest.mark.parametrize('column', ['loss', 'grad_norm'])
 def test_not_finite(column, value):
     detector = HealthDetector(1000)
     assert detector.update(1, **{column: 1.0}) == []
@@ -151,28 +153,6 @@ def test_infinite_gradients_while_the_loss_scale_is_searched():
     rows = [(step, math.inf if step <= 5 else 1.0) for step in range(1, 100)]
     assert alarms(rows, 1000, 'grad_norm', Thresholds(patience=6)) == []
     assert alarms(rows, 1000, 'grad_norm', Thresholds(patience=5)) == [('not finite', 5)]
-
-
-def test_gradients_that_explode_for_long():
-    rows = [(step, 0.5 * math.exp(random.Random(step).gauss(0, 0.5))) for step in range(1, 2001)]
-    assert alarms(rows, 2000, 'grad_norm') == []
-    ((rule, step),) = alarms(changed(rows, lambda step: 50 if step > 1000 else 1), 2000, 'grad_norm')
-    assert rule == 'gradients' and 1000 < step <= 1050
-    assert alarms(changed(rows, lambda step: 50 if 1000 < step <= 1012 else 1), 2000, 'grad_norm') == []
-
-
-def test_parameters_that_explode():
-    # Three times about 72 is about 217.
-    assert alarms([(0, 70.0), (20, 75.0), (40, 240.0)], 1000, 'param_norm') == [('parameters', 40)]
-    assert alarms([(0, 70.0), (20, 75.0), (40, 200.0)], 1000, 'param_norm') == []
-    # A hundredth more at each look is learning.
-    assert alarms([(20 * i, 70.0 * 1.01**i) for i in range(500)], 10_000, 'param_norm') == []
-
-
-def test_attention_that_collapses():
-    assert alarms([(200 * i, 0.9) for i in range(5)] + [(1000, 0.01), (1200, 0.9)], 5000, 'entropy') == []
-    rows = [(200 * i, 0.9 if i < 5 else 0.01) for i in range(8)]
-    assert alarms(rows, 5000, 'entropy') == [('attention', 1400)]
 
 
 def test_iou_that_falls_and_comes_back():
@@ -212,6 +192,14 @@ def test_how_late_never_learning_is(steps, late):
     assert rule == 'never learning' and late <= step < late + steps // 50
     # A blip that does not last is not learning.
     assert [rule for rule, _ in alarms([(1, 0.06), *rows[1:]], steps, 'iou')] == ['never learning']
+
+
+@pytest.mark.parametrize('iou', [0.0, math.nan])
+def test_class_that_stays_at_zero_is_not_suspicious(iou):
+    """A rare class, or one that is absent from the validation set: the weights are as good as before."""
+    detector = HealthDetector(STEPS)
+    found = [alarm.rule for step in range(1407, STEPS, 1407) for alarm in detector.update(step, iou=iou)]
+    assert found == [Rule.NEVER_LEARNING] and not detector.suspicious
 
 
 def test_smoke_runs_are_not_judged_by_their_iou():
@@ -260,9 +248,9 @@ def test_a_run_that_starts_anew_has_time_to_learn_again():
 
 
 def test_state_of_another_version_and_wrong_arguments():
-    with pytest.raises(ValueError, match='expected version 1, found 0'):
+    with pytest.raises(ValueError, match='expected version 2, found 0'):
         HealthDetector(10).load_state_dict({'version': 0})
-    with pytest.raises(ValueError, match='max_iters: expected a whole number from 1 on, got 0'):
+    with pytest.raises(ValueError, match='max_iters: expected an integer of at least 1, got 0'):
         HealthDetector(0)
 
 

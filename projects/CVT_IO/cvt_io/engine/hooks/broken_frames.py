@@ -1,4 +1,4 @@
-"""One count of the broken frames over all processes of a training run."""
+"""One count of broken frames over all processes of a training run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,50 @@ from mmdet3d.registry import HOOKS
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ...datasets.nuscenes_dataset import CVTIONuScenesDataset
 from ...datasets.wrappers import parts_of
 
+_STATE = 'cvt_io_broken_frames'
+
 
 @HOOKS.register_module()
 class CVTIOBrokenFramesHook(Hook):
-    """Shares what the processes know of the training set's broken frames, and says at the end how many there were.
+    """Shares what the processes know of the broken training frames, and logs at the end how many there were.
 
-    Without it each process of a distributed run goes by the broken frames that it has met itself.
+    Without it each process of a distributed run only knows the broken frames that it has met itself. A resumed run
+    knows those found before.
 
     Args:
-        interval: steps between two counts.
+        interval: steps between counts.
 
     Raises:
-        DataError: together the processes have met too many; on all of them.
+        DataError: the processes together have met too many; on all of them.
     """
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Restores what the checkpoint of a resumed run knows, for the same info files."""
+        known = runner.message_hub.runtime_info.get(_STATE, {})
+        for part in _parts(runner):
+            state = known.get(part.ann_file)
+            if state is not None and state['frames'] == len(part.broken.flags):
+                part.broken.flags[state['indices']] = 1
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Adds what is known to mmengine's runtime infos."""
+        parts = _parts(runner) if isinstance(runner._train_loop, BaseLoop) else []
+        known = {
+            part.ann_file: dict(frames=len(part.broken.flags), indices=part.broken.flags.nonzero().flatten().tolist())
+            for part in parts
+            if len(part.broken)
+        }
+        if known:
+            checkpoint['message_hub']['runtime_info'][_STATE] = known
+            checkpoint['message_hub']['resumed_keys'][_STATE] = True
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Counts."""

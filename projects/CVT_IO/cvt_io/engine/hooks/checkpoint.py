@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run goes on as if nothing had happened."""
+"""Checkpoints from which a killed run continues as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _REPLACED = 'replaced_ckpts'
 
 @HOOKS.register_module()
 class CVTIOCheckpointHook(CheckpointHook):
-    """mmengine's hook, made safe against a kill at any moment. By steps only.
+    """mmengine's hook, safe against a kill at any moment. Counts steps only.
 
     * Files are whole or absent (:class:`CVTIODurableBackend`), ``last_checkpoint`` too.
-    * A file is removed after the one that replaces it has been written, and a checkpoint names the files that it
-      replaces: if the run is killed in between, the resumed one removes them. So the disk must have room for one
-      checkpoint more than ``max_keep_ckpts``.
+    * A file is removed after its replacement has been written, and a checkpoint names the files that it replaces: if
+      the run is killed in between, the resumed one removes them. So the disk needs room for one checkpoint more than
+      ``max_keep_ckpts``.
     * The state is saved before each validation, and again after it with the best score. A checkpoint tells which step
-      was validated last, so that :class:`CVTIOTrainLoop` repeats a validation that was cut short.
+      was validated last, so that :class:`CVTIOTrainLoop` repeats an interrupted validation.
 
     Args:
         interval: steps between checkpoints.
@@ -47,7 +47,7 @@ class CVTIOCheckpointHook(CheckpointHook):
         self._saved: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Finishes what a killed run was about to do: half files and replaced ones are removed."""
+        """Finishes what a killed run was about to do: removes partial and replaced files."""
         super().before_train(runner)
         info = runner.message_hub.runtime_info
         if self.save_best is not None and len(self.key_indicators) == 1:
@@ -61,23 +61,23 @@ class CVTIOCheckpointHook(CheckpointHook):
             self.file_backend.remove_outdated(self.out_dir)
 
     def before_val(self, runner: Runner) -> None:
-        """Saves, so that nothing is lost if the validation is cut short."""
+        """Saves, so that nothing is lost if the validation is interrupted."""
         self.save(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
-        """Saves with what the validation has found."""
+        """Saves with the result of the validation."""
         runner.message_hub.update_info(VALIDATED, runner.iter)
         self._saved = None
         super().after_val_epoch(runner, metrics)
         self.save(runner)
 
     def save(self, runner: Runner) -> None:
-        """Saves the state after ``runner.iter`` steps, unless that is on the disk already. Not within a step."""
+        """Saves the state after ``runner.iter`` steps, unless it has been saved already. Not within a step."""
         if self._saved != runner.iter:
             self._save_checkpoint_with_step(runner, runner.iter, dict(epoch=runner.epoch, iter=runner.iter))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, int]) -> None:
-        """First the checkpoint, then the pointer to it, then the removal of what is outdated."""
+        """Writes the checkpoint, then the pointer to it, then removes what is outdated."""
         started = time.monotonic()
         name = self.filename_tmpl.format(step)
         self._keep(runner, step)
@@ -101,7 +101,7 @@ class CVTIOCheckpointHook(CheckpointHook):
         self.longest_save = max(self.longest_save, time.monotonic() - started)
 
     def _keep(self, runner: Runner, step: int) -> None:
-        """Notes the oldest checkpoint for removal if this one is one too many."""
+        """Marks the oldest checkpoint for removal if there is one too many."""
         if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
             return
         if len(self.keep_ckpt_ids) == self.max_keep_ckpts and is_main_process():
@@ -110,5 +110,5 @@ class CVTIOCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
 
     def _here(self, path: str | None) -> str | None:
-        """A recorded file in this run's folder, which may have been moved; a checkpoint may also be a stranger's."""
+        """A recorded file in this run's folder, which may have been moved; the record itself is not trusted."""
         return path and self.file_backend.join_path(self.out_dir, Path(path).name)

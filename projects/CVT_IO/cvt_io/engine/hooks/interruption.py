@@ -1,13 +1,11 @@
-"""Runs that end before they are done, by a signal or because their time is up, in a way that they can be continued."""
+"""Runs that are ended early, by a signal or a time limit, so that they can be resumed."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import signal
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from types import FrameType
@@ -15,7 +13,7 @@ from typing import Any, NoReturn
 
 import torch
 from mmdet3d.registry import HOOKS
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
@@ -23,26 +21,28 @@ from mmengine.runner import Runner
 from ...errors import DataError
 from ..train_loop import CVTIOTrainLoop
 from .checkpoint import CVTIOCheckpointHook
+from .resume_hint import resume_command
 
 #: Exit code of a run whose time is up: sysexits.h's EX_TEMPFAIL, "try again". After a signal it is 128 + the signal.
 TIME_IS_UP = 75
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-#: A terminal and torchrun both pass a signal on; what follows within this many seconds is the same one.
+_EXIT_CODES = (TIME_IS_UP, *(128 + number for number in _SIGNALS))
+#: A terminal and torchrun both forward a signal; within this many seconds it is the same one.
 _SAME_SIGNAL = 1.0
 
 
 @HOOKS.register_module()
 class CVTIOInterruptionHook(Hook):
-    """On SIGTERM or SIGINT, or when the time is up: finishes the step, saves, says how to go on, exits non-zero.
+    """On SIGTERM or SIGINT, or at the time limit: finishes the step, saves, logs how to resume, and exits non-zero.
 
-    A validation is not finished but left to the resumed run, as the state was saved before it. A second signal exits at
-    once, and loses what came after the last checkpoint. Several processes agree after each step, so that all stop after
-    the same one if a signal reached any of them.
+    A validation is not finished but left to the resumed run, as the state was saved before it. A second signal exits
+    immediately and loses what came after the last checkpoint. Several processes agree after each step
+    (:meth:`agree`), so that all stop after the same step if a signal reached any of them.
 
     Args:
-        max_time: seconds from the start of the process after which it has to have ended; ``None`` for no limit. It
-            stops when the longest step, save and (where one is due) validation so far, and the margin, would not fit.
-        margin: seconds for ending data workers, loggers and the interpreter.
+        max_time: seconds from the start of the process by which it must have ended; ``None`` for no limit. The run
+            stops if the longest step, save and (if due) validation so far, plus the margin, would not fit.
+        margin: seconds for shutting down data workers, loggers and the interpreter.
     """
 
     priority = 'LOWEST'
@@ -52,6 +52,7 @@ class CVTIOInterruptionHook(Hook):
         self.deadline = None if max_time is None else time.monotonic() - process_age() + max_time
         self.margin = margin
         self.exit_code = 0
+        self._agreed = False
         self._signalled: tuple[int, float] | None = None
         self._longest = {'step': 0.0, 'validation': 0.0}
         self._clock = 0.0
@@ -59,7 +60,7 @@ class CVTIOInterruptionHook(Hook):
         self._training = False
 
     def before_train(self, runner: Runner) -> None:
-        """Takes over the signals."""
+        """Installs the signal handlers."""
         checkpoints = next((hook for hook in runner.hooks if isinstance(hook, CVTIOCheckpointHook)), None)
         if checkpoints is None:
             raise DataError('default_hooks.checkpoint: expected a CVTIOCheckpointHook, which saves on interruption')
@@ -67,7 +68,7 @@ class CVTIOInterruptionHook(Hook):
             found = type(runner.train_loop).__name__
             raise DataError(f'train_cfg.type: expected a CVTIOTrainLoop, which can be interrupted, got {found}')
         self.checkpoints = checkpoints
-        if current_thread() is main_thread():  # Python lets no other one take signals
+        if current_thread() is main_thread():  # the only one that may install handlers
             self._previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         self._training = True
         self._clock = time.monotonic()
@@ -76,16 +77,34 @@ class CVTIOInterruptionHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Ends the training loop if there is a reason to, in any process."""
-        self._measure('step')
-        cause = torch.tensor(self._cause(runner.train_loop.validation_due(batch_idx + 1)))
-        all_reduce(cause, op='max')
-        self.exit_code = int(cause)
+        if not self._agreed:
+            self.agree(runner)
+        self._agreed = False
         runner.train_loop.stop_training |= self.exit_code > 0
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Leaves the validation: all is saved, and the processes, which may have shares of different size, need not
-        agree.
+    def agree(self, runner: Runner, row: Sequence[float] = ()) -> list[float]:
+        """The one reduction over all processes per step: the reason to stop, and what another hook has to reduce.
+
+        Args:
+            runner: within ``after_train_iter``.
+            row: any numbers.
+
+        Returns:
+            Their means over the processes.
         """
+        self._measure('step')
+        self.exit_code = self._cause(runner.train_loop.validation_due(runner.iter + 1))
+        self._agreed = True
+        if get_world_size() == 1:
+            return [*row]
+        values = torch.tensor([*row, *(float(self.exit_code == code) for code in _EXIT_CODES)], dtype=torch.float64)
+        all_reduce(values, op='mean')
+        found = [code for code, share in zip(_EXIT_CODES, values[len(row) :], strict=True) if share > 0]
+        self.exit_code = max(found, default=0)
+        return values[: len(row)].tolist()
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Leaves the validation. All is saved, so the processes, whose shares may differ in size, need not agree."""
         if not self._training:
             return
         self.exit_code = self._cause(False)
@@ -97,9 +116,12 @@ class CVTIOInterruptionHook(Hook):
         self._measure('validation')
 
     def after_train(self, runner: Runner) -> None:
-        """Saves if the training loop has been ended, and gives the signals back."""
+        """Saves if the training loop has been ended."""
         if self.exit_code:
             self.checkpoints.save(runner)
+
+    def leave_train(self, runner: Runner) -> None:
+        """Restores the signal handlers, after an exception too; called by :class:`CVTIOTrainLoop`."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
@@ -125,10 +147,10 @@ class CVTIOInterruptionHook(Hook):
 
     def _leave(self, runner: Runner) -> NoReturn:
         if is_main_process():
-            why = 'The time is up' if self.exit_code == TIME_IS_UP else signal.Signals(self.exit_code - 128).name
+            why = 'Time limit reached' if self.exit_code == TIME_IS_UP else signal.Signals(self.exit_code - 128).name
             runner.logger.warning(
                 f'{why}: ended after step {runner.iter} of {runner.max_iters}, saved as {self.checkpoints.last_ckpt}. '
-                f'Go on, in {Path.cwd()}, with: {resume_command([sys.executable, *sys.argv], os.environ)}'
+                f'Resume, in {Path.cwd()}, with: {resume_command()}'
             )
         raise SystemExit(self.exit_code)
 
@@ -136,8 +158,8 @@ class CVTIOInterruptionHook(Hook):
         now = time.monotonic()
         if self._signalled is None:
             self._signalled = (number, now)
-            text = 'finishes the step and saves, or leaves the validation; again to exit at once'
-            os.write(2, f'\n{signal.Signals(number).name}: {text}\n'.encode())  # print is not for signal handlers
+            text = 'finishing the step and saving, or leaving the validation; send it again to exit immediately'
+            os.write(2, f'\n{signal.Signals(number).name}: {text}\n'.encode())  # print is not safe in a signal handler
         elif now - self._signalled[1] > _SAME_SIGNAL:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -145,10 +167,10 @@ class CVTIOInterruptionHook(Hook):
 
 @FUNCTIONS.register_module(name='CVTIOWorkerInit')
 def shield_worker(worker_id: int) -> None:
-    """Lets a data worker outlive a signal that is sent to the whole process group, as the step needs its batches.
+    """Lets a data worker survive a signal that is sent to the whole process group, as the step needs its batches.
 
-    SIGTERM is obeyed when it comes from the worker's own process, which sends one when it exits, and waits; from others
-    the second time.
+    SIGTERM is obeyed if it comes from the worker's parent, which sends one when it exits, and waits; from others the
+    second time.
     """
 
     def await_sigterm() -> None:
@@ -157,36 +179,13 @@ def shield_worker(worker_id: int) -> None:
         os._exit(0)  # as PyTorch's own handler does
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Handlers in Python do not learn who sent a signal.
+    # Python's handlers are not told who sent a signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     Thread(target=await_sigterm, daemon=True).start()
 
 
-def resume_command(words: Sequence[str], environment: Mapping[str, str]) -> str:
-    """The command line that continues a run.
-
-    Args:
-        words: interpreter, script and arguments of this run.
-        environment: of this run; torchrun's variables tell of the processes.
-    """
-    python, *rest = words
-    kept = []
-    for word, previous in zip(rest, ['', *rest], strict=False):
-        value_of_resume = previous == '--resume' and not word.startswith('-')
-        if word.partition('=')[0] != '--resume' and not value_of_resume:
-            kept.append(word)
-    launcher = []
-    if 'TORCHELASTIC_RUN_ID' in environment:
-        names = {'nproc_per_node': 'LOCAL_WORLD_SIZE', 'nnodes': 'GROUP_WORLD_SIZE'}
-        if environment['GROUP_WORLD_SIZE'] != '1':
-            names |= {'node_rank': 'GROUP_RANK', 'master_addr': 'MASTER_ADDR', 'master_port': 'MASTER_PORT'}
-        flags = [f'--{flag}={environment[name]}' for flag, name in names.items()]
-        launcher = ['-m', 'torch.distributed.run', *(flags if len(flags) > 2 else ['--standalone', flags[0]])]
-    return shlex.join([python, *launcher, *kept, '--resume'])
-
-
 def process_age() -> float:
-    """Seconds since this process was started, imports included, where the system tells; else 0."""
+    """Seconds since this process was started, imports included; 0 if the system does not tell."""
     try:
         fields = Path('/proc/self/stat').read_text().rpartition(')')[2].split()
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf('SC_CLK_TCK')

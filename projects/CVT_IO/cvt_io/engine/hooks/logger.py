@@ -1,13 +1,15 @@
-"""Log records that a resumed run continues without gaps or doubles."""
+"""Logs that a resumed run continues without gaps or duplicates."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mmdet3d.registry import HOOKS
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import LoggerHook
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 
 from ...fileio.atomic import remove_temporaries, write_atomic
@@ -16,24 +18,46 @@ from ..train_loop import VALIDATED
 
 @HOOKS.register_module()
 class CVTIOLoggerHook(LoggerHook):
-    """mmengine's hook, for which the JSON logs of all starts of a run together hold each step once.
+    """mmengine's hook, with which the JSON logs of all starts of a run together hold each step once.
 
-    A resumed run logs again what came after its checkpoint, so it first takes those rows out of the older files. The
-    text logs and TensorBoard's files stay as they are: they have a folder for each start, and tell of each what it did.
+    A resumed run logs what came after its checkpoint again, so the main process first removes those rows from the older
+    files. Text logs and TensorBoard files stay as they are: they have a folder per start and tell what each one did.
+
+    mmengine's history of each scalar grows with every step, is copied with every step and saved in every checkpoint: at
+    step 100,000, with 8 scalars, 0.8 ms per step and 12 MiB per checkpoint. The last ``history`` values are kept.
+
+    Args:
+        history: values of each scalar, at least; the windows of the log processor must not be longer.
+        **kwargs: of ``LoggerHook``.
     """
 
+    def __init__(self, history: int = 1000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.history = history
+
     def before_train(self, runner: Runner) -> None:
-        """Takes out the rows that this run is going to repeat."""
+        """Removes the rows that this run is going to repeat."""
         super().before_train(runner)
         if runner._resume and is_main_process():
             validated = runner.message_hub.runtime_info.get(VALIDATED) == runner.iter
             dropped = drop_repeated(Path(runner.work_dir), runner.iter, validated)
             if dropped:
-                runner.logger.info(f'{dropped} rows after step {runner.iter} taken out of older logs.')
+                runner.logger.info(f'{dropped} rows after step {runner.iter} removed from older logs.')
+        if runner._resume:
+            barrier()  # no process logs before
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+        """Logs, and shortens the history."""
+        super().after_train_iter(runner, batch_idx, *args, **kwargs)
+        if (batch_idx + 1) % self.history == 0:  # follows from the step alone, as a resumed run must do the same
+            scalars = runner.message_hub.log_scalars
+            for key, buffer in scalars.items():
+                values, counts = buffer.data
+                scalars[key] = HistoryBuffer(values[-self.history :], counts[-self.history :])
 
 
 def drop_repeated(work_dir: Path, step: int, validated: bool) -> int:
-    """Deletes the rows, in the JSON logs of all starts, that a run resumed at a step writes anew.
+    """Deletes the rows, in the JSON logs of all starts, that a run resumed at a step writes again.
 
     Args:
         work_dir: of the run.
@@ -41,7 +65,7 @@ def drop_repeated(work_dir: Path, step: int, validated: bool) -> int:
         validated: whether the validation at that step is not repeated either.
 
     Returns:
-        How many rows went.
+        Number of deleted rows.
     """
     dropped = 0
     for path in sorted(work_dir.glob('*/vis_data/*.json')):
@@ -57,7 +81,7 @@ def drop_repeated(work_dir: Path, step: int, validated: bool) -> int:
 
 
 def _repeated(line: str, step: int, validated: bool) -> bool:
-    """Whether a row comes again; a row cut short by a kill does."""
+    """Whether a row will be written again; one cut short by a kill will."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Label planes of the annotated boxes."""
+"""Drawing of annotated boxes on label planes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ import cv2
 import numpy as np
 
 from ...geometry import BEVGrid
-from ..classes import (
-    CLASSES,
-    FIRST_BOX_CLASS,
-    class_of,
-    is_vehicle,
-)
+from ..classes import CLASSES, FIRST_BOX_CLASS, class_of, is_vehicle
 from ..frame import Annotation
 from .raster import pixels_from_world, to_cells
 
-# Below it pyquaternion takes a squared norm for 1.
+# pyquaternion's tolerance for a squared norm of 1.
 _UNIT_TOLERANCE = 1e-14
 
 
@@ -32,9 +27,9 @@ def draw_boxes(
         grid: the grid to draw on.
 
     Returns:
-        Class bits (h, w) uint16 (bit i = class i, of 4–11); vehicle instances (h, w) uint16, later ones over earlier
-        ones, 0 = none, k = entry k − 1 of the vehicle table; the vehicle table of (centre column, centre row,
-        visibility token), without vehicles that have no cell.
+        Class bits (h, w) uint16 (bit i = class i, 4–11); vehicle instances (h, w) uint16, 0 = none, k = entry k − 1 of
+        the vehicle table, later ones covering earlier ones; the vehicle table of (centre column, centre row, visibility
+        token), without vehicles that cover no cell.
     """
     known = [a for a in annotations if class_of(a.category) is not None or is_vehicle(a.category)]
     planes = np.zeros((len(CLASSES) - FIRST_BOX_CLASS, *grid.size), np.uint8)
@@ -54,7 +49,7 @@ def draw_boxes(
 
 
 def bottom_corners(annotations: Sequence[Annotation]) -> np.ndarray:
-    """World corners (n, 3, 4) of the boxes' bottom faces, with their whole 3-D rotations, as columns."""
+    """World corners (n, 3, 4), as columns, of the boxes' bottom faces after the full 3-D rotation."""
     rotations = _rotations(np.array([a.rotation for a in annotations]).reshape(-1, 4))
     width, length, height = np.array([a.size for a in annotations]).reshape(-1, 3).T[:, :, None] / 2
     offsets = np.stack([length * [1, 1, -1, -1], width * [-1, 1, 1, -1], height * [-1, -1, -1, -1]], axis=1)
@@ -62,7 +57,7 @@ def bottom_corners(annotations: Sequence[Annotation]) -> np.ndarray:
 
 
 def _rotations(quaternions: np.ndarray) -> np.ndarray:
-    """Rotation matrices (n, 3, 3) of quaternions (n, 4), by the very operations of pyquaternion, to the last bit."""
+    """Rotation matrices (n, 3, 3) of quaternions (n, 4), with the same operations as pyquaternion, bit for bit."""
     squares = quaternions[:, None] @ quaternions[:, :, None]
     as_is = (np.abs(1 - squares) < _UNIT_TOLERANCE) | (squares == 0)
     w, x, y, z = (quaternions / np.where(as_is, 1, np.sqrt(squares))[:, 0]).T
@@ -72,7 +67,7 @@ def _rotations(quaternions: np.ndarray) -> np.ndarray:
 
 
 def _pixels(annotations: Sequence[Annotation], pixels_from_world: np.ndarray) -> np.ndarray:
-    """BEV pixels (n, 5, 2) of the boxes' bottom corners and of their middles."""
+    """BEV pixels (n, 5, 2) of the boxes' bottom corners and centres."""
     points = np.ones((len(annotations), 4, 5))
     points[:, :3, :4] = bottom_corners(annotations)
     points[:, :3, 4] = points[:, :3, :4].mean(axis=2)
@@ -82,7 +77,7 @@ def _pixels(annotations: Sequence[Annotation], pixels_from_world: np.ndarray) ->
 def _visible(
     instances: np.ndarray, vehicles: list[tuple[float, float, int]]
 ) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
-    """Drops the vehicles that have no cell and renumbers the others."""
+    """Drops vehicles that cover no cell and renumbers the others."""
     numbers = np.flatnonzero(np.bincount(instances.ravel())[1:]) + 1
     renumbered = np.zeros(len(vehicles) + 1, np.uint16)
     renumbered[numbers] = np.arange(1, len(numbers) + 1)

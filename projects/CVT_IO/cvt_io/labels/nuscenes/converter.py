@@ -18,14 +18,7 @@ from ..classes import CLASSES, MAP_CLASSES
 from ..description import DatasetDescription
 from ..frame import Frame
 from ..infos import read_metainfo, write_infos
-from ..layout import (
-    EXTRA_TAG,
-    GRID_FILE,
-    NO_VALIDATION,
-    grid_json,
-    infos_path,
-    label_dir,
-)
+from ..layout import EXTRA_TAG, GRID_FILE, NO_VALIDATION, grid_json, infos_path, label_dir
 from .images import whole_frames
 from .label_maker import LabelMaker
 from .map_layers import MapLayers
@@ -39,14 +32,14 @@ Result = TypeVar('Result')
 
 @dataclass(frozen=True)
 class Summary:
-    """What a conversion did.
+    """Summary of a conversion.
 
     Attributes:
         frames: number of frames of each split.
-        label_bytes: size of each label file, those that were there before included.
-        kept: how many label files were there before.
-        seconds: time it took.
-        notes: what was assumed or left out, one line each.
+        label_bytes: size of each label file, including existing ones.
+        kept: number of label files that already existed.
+        seconds: duration.
+        notes: assumptions and omissions, one line each.
     """
 
     frames: Mapping[str, int]
@@ -78,26 +71,26 @@ def convert(
 ) -> Summary:
     """Writes the info file of each split of a data set, and the label file of each frame that has annotations.
 
-    Safe to interrupt and rerun: whole label files stay, and the outcome is the same, byte by byte. A label folder's
-    ``grid.json`` is there only while all its labels are.
+    It is safe to interrupt and rerun: intact label files are kept, and the result is identical. The ``grid.json`` of a
+    label folder exists only while all its labels do.
 
     Args:
         root: folder of the data set (tables, key frames, map expansion).
-        description: of the data set, or the version of nuScenes: v1.0-trainval, v1.0-mini or v1.0-test; the last has
-            no labels.
-        out_dir: folder for the results, ``root`` by default.
-        extra_tag: their prefix.
-        grid: the labels' grid, :class:`BEVGrid`'s defaults when None.
-        workers: processes to use; 0 or 1 means only this one.
+        description: description of the data set, or a version of nuScenes: v1.0-trainval, v1.0-mini or v1.0-test; the
+            last has no labels.
+        out_dir: output folder; defaults to ``root``.
+        extra_tag: prefix of the output files.
+        grid: grid of the labels; None for the defaults of :class:`BEVGrid`.
+        workers: number of processes; 0 or 1 uses only this one.
         progress: whether to show a progress bar.
-        shard: write only the labels of this share of the frames, and neither infos nor ``grid.json``. Needs no images.
-        merge: make no labels, but check that so many shards made them all, and then write the rest.
-        skip_missing_images: whether frames that lack an image are left out, however many they are. Without it this
-            is an error if more than 5 % of the images are missing.
+        shard: write only the labels of this shard, and neither infos nor ``grid.json``. Images are not needed.
+        merge: check the labels made by this many shards instead of making labels, then write the rest.
+        skip_missing_images: whether to skip any number of frames with missing images. Otherwise it is an error if more
+            than 5 % of the images are missing.
 
     Raises:
-        DataError: something of the data is missing or not as expected, ``merge`` finds labels missing or wrong, or the
-            results of another data set would be overwritten.
+        DataError: the data is incomplete or invalid, ``merge`` finds missing or wrong labels, or results of another
+            data set would be overwritten.
     """
     start = time.monotonic()
     root, grid = Path(root), grid or BEVGrid()
@@ -134,7 +127,7 @@ def convert(
         _finish(maker, frames, out_dir, extra_tag, description, missing_classes)
         notes += _hints(frames, root, out_dir)
     else:
-        for frame in every:  # other shards may be at work in the same folders
+        for frame in every:  # other shards may be writing to the same folders
             remove_temporaries(maker.folder / frame.scene, Path(frame.label_name).name)
     sizes, kept = [size for size, _ in written], sum(there for _, there in written)
     return Summary({split: len(f) for split, f in frames.items()}, sizes, kept, time.monotonic() - start, notes)
@@ -159,7 +152,7 @@ def _read_frames(
 def _read_maps(
     root: Path, description: DatasetDescription, frames: Sequence[Frame], notes: list[str]
 ) -> tuple[dict[str, MapLayers], list[str]]:
-    """Maps of the frames' locations, and the classes that the labels cannot have."""
+    """Maps of the frames' locations, and classes that the labels cannot have."""
     if not description.has_labels:
         return {}, []
     if description.masks:
@@ -183,7 +176,7 @@ def _read_maps(
 
 
 def _check_out_dir(out_dir: Path, extra_tag: str, description: DatasetDescription, splits: Iterable[str]) -> None:
-    """Refuses to write over the infos of another data set or version."""
+    """Refuses to overwrite the infos of another data set or version."""
     for split in splits:
         path = infos_path(out_dir, extra_tag, split)
         try:
@@ -199,7 +192,7 @@ def _check_out_dir(out_dir: Path, extra_tag: str, description: DatasetDescriptio
 
 
 def _hints(frames: Mapping[str, Sequence[Frame]], root: Path, out_dir: Path) -> list[str]:
-    """What to know for training."""
+    """Hints for training."""
     hints = [f'no {split} frames, and so no infos of {split}' for split, members in frames.items() if not members]
     if not frames.get('val') and 'test' not in frames:
         hints.append(f'to train without validation: --cfg-options {NO_VALIDATION}')
@@ -233,7 +226,7 @@ def _finish(
     description: DatasetDescription,
     missing_classes: Sequence[str],
 ) -> None:
-    """Writes what says that the labels are all there."""
+    """Writes ``grid.json`` and the infos, which mark the labels as complete."""
     if description.has_labels:
         scenes = {maker.folder / frame.scene for frame in _all(frames)}
         for folder in {maker.folder, *scenes}:

@@ -1,4 +1,4 @@
-"""Which frames have all their images."""
+"""Selection of frames whose images exist."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 from ...errors import DataError
 from ..frame import Frame
 
-#: Share of the images that may be missing without being asked for.
+#: Fraction of the images that may be missing by default.
 MAX_MISSING_IMAGES = 0.05
 
 
 def whole_frames(
     root: Path, frames: Mapping[str, Sequence[Frame]], skip_missing: bool, notes: list[str]
 ) -> dict[str, list[Frame]]:
-    """The frames whose images are all there, found with one look into each folder.
+    """Selects the frames that have all their images, listing each folder only once.
 
     Args:
         root: folder of the images.
-        frames: of each split.
-        skip_missing: whether any share of the images may be missing.
-        notes: gets a line if some are.
+        frames: frames of each split.
+        skip_missing: whether any number of images may be missing.
+        notes: receives a line if some are missing.
 
     Raises:
-        DataError: too many images are missing, or no frame is whole; says how many and names the first few.
+        DataError: too many images are missing, or no frame is complete. Names the first few.
     """
     wanted: dict[Path, set[str]] = defaultdict(set)
     for frame in chain.from_iterable(frames.values()):
@@ -55,5 +55,5 @@ def whole_frames(
 
 
 def first_few(names: Sequence[str], count: int = 5) -> str:
-    """The first names of a list, and dots if there are more."""
+    """The first names of a list, followed by an ellipsis if there are more."""
     return ', '.join(names[:count]) + (', …' if len(names) > count else '')

@@ -1,4 +1,4 @@
-"""Makes the label file of one frame."""
+"""Label files of single frames."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ import numpy as np
 from ...errors import DataError
 from ...fileio.atomic import write_atomic
 from ...geometry import BEVGrid
-from ..codec import (
-    FORMAT_VERSION,
-    StoredLabel,
-    decode_stored,
-    encode_label,
-    read_stored,
-)
+from ..codec import FORMAT_VERSION, StoredLabel, decode_stored, encode_label, read_stored
 from ..frame import Frame
 from .boxes import draw_boxes
 from .map_layers import MapLayers
@@ -30,13 +24,13 @@ MISSING, DAMAGED, OUTDATED = 'missing', 'damaged or of another grid', 'made from
 
 @dataclass(frozen=True)
 class LabelMaker:
-    """Makes label files of one grid.
+    """Makes label files on a grid.
 
     Attributes:
-        maps: map of each location; of others no map classes are drawn.
-        grid: the labels' grid.
-        folder: the grid's label folder.
-        masks: masks to make the labels of, instead of map and boxes.
+        maps: map of each location; without one, map classes are not drawn.
+        grid: grid of the labels.
+        folder: label folder of the grid.
+        masks: masks to make the labels from, instead of map and boxes.
     """
 
     maps: Mapping[str, MapLayers]
@@ -54,21 +48,15 @@ class LabelMaker:
         return StoredLabel(bits, instances, vehicles, self.grid, self.source(frame))
 
     def source(self, frame: Frame) -> str:
-        """Digest of all that a frame's label depends on."""
+        """Digest of everything that the label of a frame depends on."""
         drawing = self.masks.digest(frame) if self.masks is not None else None
         if frame.location in self.maps:
             drawing = self.maps[frame.location].digest
-        inputs = [
-            FORMAT_VERSION,
-            self.grid.to_dict(),
-            drawing,
-            frame.world_from_ego.tolist(),
-            frame.annotations,
-        ]
+        inputs = [FORMAT_VERSION, self.grid.to_dict(), drawing, frame.world_from_ego.tolist(), frame.annotations]
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
     def state(self, frame: Frame) -> int | str:
-        """A frame's label file: its size in bytes if it is whole and made from this very data, or what is wrong."""
+        """Size in bytes of a frame's label file if it is intact and up to date, else what is wrong with it."""
         path = self.folder / frame.label_name
         try:
             data = path.read_bytes()
@@ -80,10 +68,10 @@ class LabelMaker:
         return len(data) if source == self.source(frame) else OUTDATED
 
     def write(self, frame: Frame) -> tuple[int, bool]:
-        """Writes a frame's label file, unless a whole one made from the same data is there.
+        """Writes a frame's label file unless an intact, up-to-date one exists.
 
         Returns:
-            Its size in bytes, and whether it was there.
+            Its size in bytes, and whether it already existed.
         """
         state = self.state(frame)
         if isinstance(state, int):
@@ -96,7 +84,7 @@ class LabelMaker:
 
 
 def stored_label(info: Mapping, grid: BEVGrid) -> StoredLabel:
-    """Label of a frame of a data set: of its file, or drawn from the boxes of infos that have no label files.
+    """Label of a data set's frame, read from its file or, for infos without label files, drawn from its boxes.
 
     Raises:
         DataError: the file is missing, broken or of another grid.

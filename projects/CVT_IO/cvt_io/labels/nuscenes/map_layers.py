@@ -1,4 +1,4 @@
-"""Label planes of the map: lane and road polygons, road and lane divider lines."""
+"""Drawing of the map on label planes: lane and road polygons, road and lane dividers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ...geometry import BEVGrid
 from ..classes import CLASSES, LINE_LAYERS, MAP_CLASSES, POLYGON_LAYERS
 from .raster import cells_of, covered_area, pixels_from_world
 
-#: Records count if they reach into the square of ± this many metres around the ego vehicle.
+#: Records are drawn if they reach into the square of ± this many metres around the ego vehicle.
 RADIUS = 150.0
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """Polygons of one layer in the map's order, with a spatial index over them.
+    """Polygons of a layer in the order of the map, with a spatial index.
 
     Attributes:
         shapes: shapely polygons.
-        rings: closed rings [(n, 2), …] in metres of each polygon, its exterior first.
+        rings: closed rings [(n, 2), …] of each polygon in metres, exterior first.
         tree: index over the shapes.
     """
 
@@ -45,16 +45,16 @@ class Polygons:
         return cls(array, rings, shapely.STRtree(array))
 
     def near(self, square: shapely.Polygon, area: shapely.Polygon) -> list[list[np.ndarray]]:
-        """Rings of the polygons that truly intersect a square and may reach into an area, in the map's order."""
-        # The tree answers by bounding boxes only: its own predicates go through prepared geometries, which may judge
-        # invalid polygons differently than the plain test does.
+        """Rings of the polygons that intersect a square and may reach into an area, in the order of the map."""
+        # The tree is queried by bounding box only: its predicates use prepared geometries, which can treat invalid
+        # polygons differently from the plain test.
         candidates = np.sort(self.tree.query(area))
         return [self.rings[index] for index in candidates[shapely.intersects(self.shapes[candidates], square)]]
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one layer in the map's order, with a spatial index over them.
+    """Lines of a layer in the order of the map, with a spatial index.
 
     Attributes:
         paths: node coordinates (n, 2) in metres of each line.
@@ -71,7 +71,7 @@ class Lines:
         return cls(paths, shapely.STRtree([shapely.LineString(path) for path in paths]))
 
     def near(self, lower: np.ndarray, upper: np.ndarray, area: shapely.Polygon) -> list[np.ndarray]:
-        """Lines with a node strictly between two corners (2,) that may reach into an area, in the map's order."""
+        """Lines with a node strictly between two corners (2,) that may reach into an area, in the order of the map."""
         paths = [self.paths[index] for index in np.sort(self.tree.query(area))]
         if not paths:
             return []
@@ -83,12 +83,12 @@ class Lines:
 
 @dataclass(frozen=True)
 class MapLayers:
-    """The layers of one map that labels need.
+    """The layers of a map that labels need.
 
     Attributes:
-        polygons: those of each of ``POLYGON_LAYERS`` that the map has.
-        lines: those of each of ``LINE_LAYERS`` that it has.
-        digest: of the map file.
+        polygons: polygons by layer, those of ``POLYGON_LAYERS`` that the map has.
+        lines: lines by layer, those of ``LINE_LAYERS`` that the map has.
+        digest: digest of the map file.
     """
 
     polygons: dict[str, Polygons]
@@ -113,7 +113,7 @@ class MapLayers:
 
     @property
     def missing(self) -> list[str]:
-        """Layers that the map does not have."""
+        """Layers that the map lacks."""
         return [layer for layer in MAP_CLASSES if layer not in self.polygons | self.lines]
 
     def draw(self, world_from_ego: np.ndarray, grid: BEVGrid) -> np.ndarray:
@@ -124,7 +124,7 @@ class MapLayers:
         """
         lower, upper = world_from_ego[:2, 3] - RADIUS, world_from_ego[:2, 3] + RADIUS
         square = shapely.box(*lower, *upper)
-        # Nothing of what lies elsewhere would be seen on the grid.
+        # Everything else lies outside the grid.
         area = shapely.box(*np.concatenate(covered_area(grid, world_from_ego)))
         matrix = pixels_from_world(grid, world_from_ego)
         planes = np.zeros((len(POLYGON_LAYERS) + len(LINE_LAYERS), *grid.size), np.uint8)
@@ -139,7 +139,7 @@ class MapLayers:
 
 
 def _fill(plane: np.ndarray, polygons: Sequence[list[np.ndarray]], matrix: np.ndarray, value: int) -> None:
-    """Draws polygons, one after the other, on a plane (h, w) uint8."""
+    """Draws polygons in order on a plane (h, w) uint8."""
     cells = iter(cells_of(list(chain.from_iterable(polygons)), matrix))
     for rings in polygons:
         exterior, *holes = islice(cells, len(rings))
@@ -159,7 +159,7 @@ class _MapReader:
         self.paths = {r['token']: r for r in self._layer('line', 'node_tokens')}
 
     def polygons(self, layer: str) -> Iterable[shapely.Polygon]:
-        """Polygons of a layer, record by record; empty holes are left out as in the devkit."""
+        """Polygons of a layer, record by record; empty holes are skipped as in the devkit."""
         for record in self._layer(layer, 'polygon_token'):
             outline = self._get(self.outlines, 'polygon', record['polygon_token'])
             holes = as_records(outline['holes'], ('node_tokens',), self.path, f'holes of polygon {outline["token"]!r}')
@@ -175,7 +175,7 @@ class _MapReader:
         """Node coordinates (n, 2) of the lines of a layer, record by record."""
         for record in self._layer(layer, 'line_token'):
             nodes = self._get(self.paths, 'line', record['line_token'])['node_tokens']
-            # Some lines of the real maps have no nodes.
+            # Some lines in the real maps have no nodes.
             if len(nodes) > 1:
                 yield self._coordinates(nodes)
 

@@ -1,4 +1,4 @@
-"""Labels of BEV masks that somebody has drawn, for data without boxes or map."""
+"""Labels from BEV masks, for data without boxes or map."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ..frame import Frame
 
 @dataclass(frozen=True)
 class Masks:
-    """Mask files of each frame, one a class.
+    """Mask files of each frame, one per class.
 
-    A mask is (h, w), row 0 ahead and column 0 left, positive where it is not zero: a PNG of one channel, or an array
-    of an npz file under the name of its class.
+    A mask is (h, w), row 0 ahead and column 0 left, positive where it is non-zero: a single-channel PNG, or an array in
+    an npz file under the name of its class.
 
     Attributes:
         root: folder that the paths are relative to.
@@ -36,9 +36,9 @@ class Masks:
     templates: Mapping[str, str]
 
     def draw(self, frame: Frame, grid: BEVGrid) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float, int]]]:
-        """Class bits, vehicle instances and vehicle table of a frame, as :func:`draw_boxes` gives them.
+        """Class bits, vehicle instances and vehicle table of a frame, see :func:`draw_boxes`.
 
-        Connected cells of the vehicle classes are one vehicle, which counts as fully visible.
+        Connected cells of the vehicle classes form one vehicle, which counts as fully visible.
 
         Raises:
             DataError: a file is missing, broken or of another size.
@@ -52,7 +52,7 @@ class Masks:
         return bits, instances.astype(np.uint16), table
 
     def digest(self, frame: Frame) -> str:
-        """Digest of a frame's files."""
+        """Digest of the files of a frame."""
         digest = hashlib.sha256()
         for name in self.templates:
             digest.update(name.encode() + self._bytes(name, frame))

@@ -1,4 +1,4 @@
-"""A function over many items in several processes that end with their parent."""
+"""Parallel map with processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _function: Callable[[Any], Any]
 def parallel_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int = 8
 ) -> Iterator[Result]:
-    """Results of a function in the order of the items.
+    """Yields the results of a function in the order of the items.
 
     Args:
-        function: handed to each process once, however large it is.
-        items: its arguments.
-        workers: number of processes; up to 1 means none but this one.
-        chunk: items a process takes at a time.
+        function: sent to each process only once, so it may be large.
+        items: arguments of the function.
+        workers: number of processes; 0 or 1 uses only this one.
+        chunk: number of items that a process takes at a time.
 
     Raises:
         concurrent.futures.process.BrokenProcessPool: a process was killed.
@@ -45,7 +45,7 @@ def _start_worker(function: Callable[[Any], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Without this, a worker whose parent is killed waits for work for ever."""
+    """Ends this worker with its parent; otherwise it would wait for work forever."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

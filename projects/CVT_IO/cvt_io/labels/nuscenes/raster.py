@@ -1,4 +1,4 @@
-"""From world metres to the cells of a BEV grid."""
+"""Conversion of world coordinates to cells of a BEV grid."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def to_pixels(points: np.ndarray, pixels_from_world: np.ndarray) -> np.ndarray:
 
 
 def to_cells(pixels: np.ndarray) -> np.ndarray:
-    """Pixels rounded to whole cells, half to even, as OpenCV takes them: int32."""
+    """Rounds pixels to cells, half to even, as int32 for OpenCV."""
     return pixels.round().astype(np.int32)
 
 
 def cells_of(paths: Sequence[np.ndarray], pixels_from_world: np.ndarray) -> list[np.ndarray]:
-    """Cells (n, 2) of each of several paths (n, 2) of world points, all of them computed at once."""
+    """Cells (n, 2) of each of several paths (n, 2) of world points, computed at once."""
     if not paths:
         return []
     cells = to_cells(to_pixels(np.concatenate(paths), pixels_from_world))

@@ -1,4 +1,4 @@
-"""The frames shared out to many machines, and the check that together they made every label."""
+"""Distribution of frames over machines, and the check that all labels were made."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..frame import Frame
 
 @dataclass(frozen=True)
 class Shard:
-    """Share ``index`` of ``count``, from 1/n to n/n.
+    """Shard ``index`` of ``count``, from 1/n to n/n.
 
-    Frames are dealt out like cards: those of a scene cost about the same and lie one after the other, so the shares
-    weigh the same. The shares are disjoint, together they are all frames, and they differ by at most one frame.
+    Frames are assigned round-robin, which balances the load, as consecutive frames cost about the same. Shards are
+    disjoint, cover all frames, and differ by at most one frame.
     """
 
     index: int
@@ -26,10 +26,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Reads ``i/n``.
+        """Parses ``i/n``.
 
         Raises:
-            DataError: it is not of this form, or i is not one of 1 … n.
+            DataError: the text has another form, or i is not in 1 … n.
         """
         match = re.fullmatch(r'([0-9]+)/([0-9]+)', text)
         index, count = map(int, match.groups()) if match else (0, 0)
@@ -41,7 +41,7 @@ class Shard:
         return f'{self.index}/{self.count}'
 
     def share(self, frames: Mapping[str, Sequence[Frame]]) -> dict[str, list[Frame]]:
-        """This share of the frames of all splits; the dealing goes on from one split to the next."""
+        """Frames of this shard; the round-robin continues from one split to the next."""
         turn = itertools.count()
         return {
             split: [frame for frame in members if next(turn) % self.count == self.index - 1]
@@ -51,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class _Gap:
-    """A label that a shard owes."""
+    """A label that a shard still has to make."""
 
     shard: Shard
     scene: str
@@ -59,11 +59,11 @@ class _Gap:
 
 
 def check_labels(folder: Path, frames: Sequence[Frame], count: int, states: Iterable[str | int]) -> list[int]:
-    """Checks that every label is there, whole, of the grid and made from this very data.
+    """Checks that every label exists, is intact and up to date.
 
     Args:
-        folder: of the labels.
-        frames: all frames of all splits, in the order in which they were shared out.
+        folder: folder of the labels.
+        frames: all frames of all splits, in the order in which they were distributed.
         count: number of shards.
         states: :meth:`LabelMaker.state` of each frame.
 
@@ -71,7 +71,7 @@ def check_labels(folder: Path, frames: Sequence[Frame], count: int, states: Iter
         Sizes of the label files, in bytes.
 
     Raises:
-        DataError: some are not; says how many, what is wrong, and which shards owe labels of which scenes.
+        DataError: some are not; reports how many, what is wrong, and which shards have to be rerun for which scenes.
     """
     sizes, gaps = [], []
     for i, (frame, state) in enumerate(zip(frames, states, strict=True)):
@@ -98,6 +98,6 @@ def _describe(gaps: Sequence[_Gap], total: int, named: int = 5) -> str:
 
 
 def _some(names: Sequence[str], limit: int) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of further ones."""
     more = f' and {len(names) - limit} more' if len(names) > limit else ''
     return ', '.join(names[:limit]) + more

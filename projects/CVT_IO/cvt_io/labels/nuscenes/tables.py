@@ -1,7 +1,7 @@
-"""Frames of nuScenes' tables: cameras, poses and annotations of every key frame.
+"""Key frames of nuScenes' tables with cameras, poses and annotations.
 
-The tables are read directly: the devkit's constructor also wants the map mask images, which are not needed here, and
-keeps every sweep in memory.
+The tables are read directly: the devkit's constructor requires the map mask images, which are not needed here, and
+keeps all sweeps in memory.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _SECONDS, _NANOSECONDS, _LATEST = 1e11, 1e17, 2e19
 
 
 class NuScenesTables:
-    """The tables of one version, reduced to the key frames of the reference sensor and the cameras.
+    """The tables of a version, reduced to the key frames of the reference sensor and the cameras.
 
     Args:
-        root: folder that holds the version's folder.
-        description: of the data set.
-        annotations: whether to read the annotations too.
+        root: parent of the version's folder.
+        description: description of the data set.
+        annotations: whether to read the annotations.
 
     Attributes:
         scene: the scene table.
-        reference: channel whose time defines the ego pose.
-        notes: what was assumed or left out, one line each.
+        reference: channel whose timestamp defines the ego pose.
+        notes: assumptions and omissions, one line each.
 
     Raises:
-        DataError: a table is missing or unreadable, a key is missing or a token leads nowhere.
+        DataError: a table is missing or unreadable, a key is missing, or a token is dangling.
     """
 
     def __init__(self, root: Path, description: DatasetDescription, annotations: bool = True) -> None:
@@ -95,7 +95,7 @@ class NuScenesTables:
             self._data[record['sample_token']][channels[record['calibrated_sensor_token']]] = record
 
     def _choose_reference(self, channels: Sequence[str]) -> str:
-        """The channel whose time counts; all that the description names must be there."""
+        """The reference channel. Raises an error if a channel of the description does not exist."""
         chosen = self.description.reference
         if chosen is None and LIDAR in channels:
             chosen = LIDAR
@@ -111,7 +111,7 @@ class NuScenesTables:
         return chosen
 
     def splits(self) -> dict[str, list[str]]:
-        """Names of the scenes of each split, in the split's order; notes those that are in none."""
+        """Names of the scenes of each split, in the order of the split; adds a note on scenes in none."""
         names = [record['name'] for record in self.scene.records]
         splits = scenes_of_splits(self.description, names, self.scene.path)
         used = {name for scenes in splits.values() for name in scenes}
@@ -121,7 +121,7 @@ class NuScenesTables:
         return splits
 
     def frames(self, scenes: Sequence[str]) -> list[Frame]:
-        """Frames of scenes in this order, by time."""
+        """Frames of the scenes in this order, sorted by time."""
         records = {record['name']: record for record in self.scene.records}
         return [frame for name in scenes for frame in self._scene(records[name])]
 
@@ -170,7 +170,7 @@ class NuScenesTables:
         )
 
     def _microseconds(self, sample: Record) -> int:
-        """A sample's time, which other data sets have in seconds or nanoseconds, or as a float."""
+        """Timestamp of a sample; other data sets use seconds, nanoseconds or floats."""
         time = sample['timestamp']
         if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time < _LATEST:
             raise self.sample.error(sample, 'timestamp', 'a number of microseconds')

@@ -11,23 +11,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rig:
-    """Calibration of one batch, inverted once.
+    """Calibration of one batch, with its inverses, in at least float32.
 
     Attributes:
         pixels_to_cam: (b, n, 3, 3), inverse intrinsics.
         ego_from_cam: (b, n, 4, 4), inverse of ``cam_from_ego``.
         image_size: (height, width) in pixels of the images that the intrinsics belong to.
+        intrinsics: (b, n, 3, 3).
+        cam_from_ego: (b, n, 4, 4).
     """
 
     pixels_to_cam: Tensor
     ego_from_cam: Tensor
     image_size: tuple[int, int]
+    intrinsics: Tensor
+    cam_from_ego: Tensor
 
     @classmethod
     def from_calibration(cls, intrinsics: Tensor, cam_from_ego: Tensor, image_size: Sequence[int]) -> Rig:
         """Args: intrinsics (b, n, 3, 3); cam_from_ego (b, n, 4, 4); image_size (height, width)."""
         height, width = image_size
-        return cls(_inverse(intrinsics), _inverse(cam_from_ego), (height, width))
+        intrinsics, cam_from_ego = (
+            matrices.to(torch.promote_types(matrices.dtype, torch.float32)) for matrices in (intrinsics, cam_from_ego)
+        )
+        inverses = torch.linalg.inv(intrinsics), torch.linalg.inv(cam_from_ego)
+        return cls(*inverses, (height, width), intrinsics, cam_from_ego)
 
     def camera_centres(self) -> Tensor:
         """Camera centres in ego metres, homogeneous: (b, n, 4, 1, 1)."""
@@ -57,9 +65,6 @@ class Rig:
 
     def per_camera(self) -> Rig:
         """Each camera as a batch item of its own: batch b·n, one camera."""
-        return Rig(self.pixels_to_cam.flatten(0, 1)[:, None], self.ego_from_cam.flatten(0, 1)[:, None], self.image_size)
-
-
-def _inverse(matrices: Tensor) -> Tensor:
-    """Inverse in at least fp32."""
-    return torch.linalg.inv(matrices.to(torch.promote_types(matrices.dtype, torch.float32)))
+        matrices = self.pixels_to_cam, self.ego_from_cam, self.intrinsics, self.cam_from_ego
+        inverse_intrinsics, ego_from_cam, *forward = (m.flatten(0, 1)[:, None] for m in matrices)
+        return Rig(inverse_intrinsics, ego_from_cam, self.image_size, *forward)

@@ -2,5 +2,6 @@
 
 from .cvt_neck import CVTIOCrossViewNeck
 from .latent_neck import CVTIOLatentNeck
+from .lift_neck import CVTIOLiftNeck
 
-__all__ = ['CVTIOCrossViewNeck', 'CVTIOLatentNeck']
+__all__ = ['CVTIOCrossViewNeck', 'CVTIOLatentNeck', 'CVTIOLiftNeck']

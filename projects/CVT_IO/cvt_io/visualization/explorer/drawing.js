@@ -65,6 +65,22 @@ function drawCamera(canvas, scale, values, most, selected) {
   }
 }
 
+/** The points that the lift samples, the fainter the less they count. */
+function drawPoints(canvas, points) {
+  const context = canvas.getContext('2d');
+  for (const [x, y, weight] of points) {
+    context.globalAlpha = 0.25 + 0.75 * weight;
+    context.beginPath();
+    context.arc(x * canvas.clientWidth, y * canvas.clientHeight, 3, 0, 2 * Math.PI);
+    context.fillStyle = '#00c8ff';
+    context.fill();
+    context.lineWidth = 1;
+    context.strokeStyle = '#fff';
+    context.stroke();
+  }
+  context.globalAlpha = 1;
+}
+
 function drawLatents(canvas, size, values, most, selected) {
   const { context, width, height } = fit(canvas, (canvas.clientWidth * size[0]) / size[1]);
   canvas.style.height = `${height}px`;
@@ -102,7 +118,7 @@ function drawBev(canvas, bev, values, most, selected) {
   canvas.style.height = `${height}px`;
   bev.layers ??= {};
   context.drawImage(layer(bev.layers, 'below', canvas, (c) => drawGround(c, bev, width, height)), 0, 0, width, height);
-  const [rows, columns] = [edges(bev.cells[0], true), edges(bev.cells[1], true)];
+  const [rows, columns] = bev.cells.map((count) => edges(count, !bev.tiled));
   if (values) {
     context.fillStyle = color('heat');
     eachCell(values, most, columns, rows, width, height, (share, ...rectangle) => {

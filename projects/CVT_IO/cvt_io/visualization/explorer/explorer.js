@@ -145,7 +145,8 @@ const explorer = {
   },
 
   edgesOf(view, axis) {
-    return view.kind === 'patch' ? patchEdges(this.maps.shown, axis) : edges(view.size[axis], view.kind === 'cell');
+    if (view.kind === 'patch') return patchEdges(this.maps.shown, axis);
+    return edges(view.size[axis], view.kind === 'cell' && !this.maps.frame.bev.tiled);
   },
 
   item(view, row, column) {
@@ -202,8 +203,10 @@ const explorer = {
       const count = view.size[0] * view.size[1];
       const values = this.shown[key]?.subarray(view.number * count, (view.number + 1) * count) ?? null;
       const selected = this.within(view, item);
-      if (view.kind === 'patch') drawCamera(view.canvas, maps.shown, values, most[key], selected);
-      else if (view.kind === 'latent') drawLatents(view.canvas, view.size, values, most[key], selected);
+      if (view.kind === 'patch') {
+        drawCamera(view.canvas, maps.shown, values, most[key], selected);
+        if (item?.kind === 'cell' && maps.samples) drawPoints(view.canvas, maps.pointsOf(item.index, view.number));
+      } else if (view.kind === 'latent') drawLatents(view.canvas, view.size, values, most[key], selected);
       else drawBev(view.canvas, maps.frame.bev, values, most[key], selected);
       if (view.share) this.showShare(view, values);
     }
@@ -224,7 +227,8 @@ const explorer = {
       latent: 'In amber: the image patches that this latent reads, and the BEV cells that read this latent.',
       cell: direct
         ? 'In amber: the image patches that this BEV cell reads.'
-        : 'In amber: the latents that this BEV cell reads and, through them, the image patches.',
+        : 'In amber: the latents that this BEV cell reads and, through them, the image patches.'
+          + (this.maps.samples ? ' Blue points: where the lift samples the images for this cell.' : ''),
       patch: direct
         ? 'In amber: the BEV cells that read this image patch.'
         : 'In amber: the latents that read this image patch and, through them, the BEV cells.',

@@ -16,6 +16,7 @@ from ...geometry import BEVGrid
 from ...labels.classes import ROAD
 from ...labels.groups import LabelGroup
 from ...models.attention_maps import AttentionMaps
+from ...models.neck.metric_maps import LiftSamples
 from ..panels import View, short_token
 from ..scene import photo_views
 
@@ -65,7 +66,9 @@ def explorer_frame(
         reader_size=list(maps.reader_size),
         scales=scales,
         decode=decode,
-        bev=bev_maps(item['data_samples'], maps.logits[0, channel], group, grid) | dict(cells=list(maps.bev_size)),
+        samples=None if maps.samples is None else lift_points(maps.samples),
+        bev=bev_maps(item['data_samples'], maps.logits[0, channel], group, grid)
+        | dict(cells=list(maps.bev_size), tiled=maps.tiled),
     )
 
 
@@ -103,6 +106,26 @@ def quantise(rows: Tensor) -> dict[str, str]:
     peaks = weights.max(-1, keepdims=True).astype('<f4')
     levels = np.round(weights / np.maximum(peaks, np.finfo(np.float32).tiny) * 255).astype(np.uint8)
     return dict(levels=_base64(levels), peaks=_base64(peaks))
+
+
+def lift_points(samples: LiftSamples) -> dict[str, Any]:
+    """Samples of one frame (b = 1), those that count first: for each BEV cell as many as the richest one has.
+
+    Returns:
+        ``count`` of a cell, and in base64 ``camera`` and ``weight`` (0 to 255 for 0 to 1; 0 for no sample), uint8, and
+        ``u`` and ``v`` (0 to 65535 for 0 to 1), uint16.
+    """
+    weight = np.round(samples.weight[0].cpu().numpy() * 255).clip(0, 255).astype(np.uint8)
+    count = max(int((weight > 0).sum(-1).max()), 1)
+    order = (-weight.astype(int)).argsort(-1, kind='stable')[:, :count]
+
+    def chosen(x: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(x, order, -1)
+
+    u, v = (np.round(x[0].float().cpu().numpy().clip(0, 1) * 65535).astype('<u2') for x in (samples.u, samples.v))
+    camera = samples.camera[0].cpu().numpy().astype(np.uint8)
+    packed = dict(camera=camera, u=u, v=v, weight=weight)
+    return dict(count=count) | {name: _base64(chosen(values)) for name, values in packed.items()}
 
 
 def camera_pictures(views: Sequence[View], inputs: Mapping[str, Tensor]) -> list[dict[str, str]]:

@@ -10,6 +10,13 @@ function unpackRows(packed) {
   return { levels, peaks, width: levels.length / peaks.length };
 }
 
+/** Where the lift looks for each BEV cell: places in 0…1 of a camera's picture. */
+function unpackSamples(packed) {
+  const words = (text) => new Uint16Array(bytesOf(text).buffer);
+  const { count } = packed;
+  return { count, camera: bytesOf(packed.camera), weight: bytesOf(packed.weight), u: words(packed.u), v: words(packed.v) };
+}
+
 /** Adds `weight` times a row to `out`. */
 function addRow(rows, row, out, weight) {
   const scale = (weight * rows.peaks[row]) / 255;
@@ -57,6 +64,7 @@ class Maps {
     this.cells = frame.bev.cells[0] * frame.bev.cells[1];
     this.scales = frame.scales.map((scale) => ({ ...scale, rows: unpackRows(scale) }));
     this.decode = frame.decode && unpackRows(frame.decode);
+    this.samples = frame.samples && unpackSamples(frame.samples);
     this.choose(null, null, null);
   }
 
@@ -106,6 +114,14 @@ class Maps {
     if (latents) latents.forEach((weight, reader) => add(reader, weight));
     else add(index, 1);
     return { patches, latents, cells: null };
+  }
+
+  /** The points of a BEV cell in a camera's picture: [x, y, weight], each in 0…1. */
+  pointsOf(cell, camera) {
+    const { count, camera: cameras, weight, u, v } = this.samples;
+    return Array.from({ length: count }, (_, i) => cell * count + i)
+      .filter((i) => weight[i] && cameras[i] === camera)
+      .map((i) => [u[i] / 65535, v[i] / 65535, weight[i] / 255]);
   }
 
   readersOf(patch) {

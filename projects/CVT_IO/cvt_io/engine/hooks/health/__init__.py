@@ -1,10 +1,5 @@
-"""Says when a run goes wrong."""
+"""Detects runs that go wrong."""
 
-from .detector import (
-    Alarm,
-    HealthDetector,
-    Rule,
-    Thresholds,
-)
+from .detector import Alarm, HealthDetector, Rule, Thresholds
 
 __all__ = ['Alarm', 'HealthDetector', 'Rule', 'Thresholds']

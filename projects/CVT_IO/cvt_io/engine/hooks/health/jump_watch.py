@@ -1,4 +1,4 @@
-"""A rise that stays, told from noise and from spikes that pass."""
+"""A rise that stays, as opposed to noise and to spikes that pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .watches import DIFFERENCE_TO_SIGMA, SCATTER_ROWS, Watch
 
 #: A logarithm counts at most this far from the level (a factor of ten), so that no single row weighs more.
 CLIP = math.log(10)
-#: Blocks that make a level.
+#: Blocks before there is a level.
 ARMED_AFTER = 4
 #: A rise that has lost a quarter of its height within a block is about to pass.
 HELD = 0.75
@@ -21,37 +21,27 @@ MOST_NOISE = 0.55
 class JumpWatch(Watch):
     """A rise above the running level that stays. Values are positive, compared by their ratio.
 
-    Rows are averaged, as logarithms, over blocks of steps. The level is a running mean of the blocks, and stands still
-    while they are above it. A block is above it by more than ``jump`` and by more than ``noise_factor`` of the blocks'
-    own scatter, so batches may differ as they like; it takes ``confirm`` such blocks in a sequence that are not about
-    to pass, with the last quarter of a block still above.
+    Rows are averaged, as logarithms, over blocks of steps. The level is a running mean of the blocks that is frozen
+    while they are above it. A block counts if it is above the level by more than ``jump`` and by more than
+    ``noise_factor`` times the scatter of the blocks, so that batches may differ a lot. The alarm needs ``confirm``
+    consecutive blocks that are not about to pass, with the last quarter of a block still above.
 
     Args:
-        what: is watched, in words.
-        block: steps of a block; rows that are farther apart are blocks each.
+        what: name of the number.
+        block: steps of a block; rows that are farther apart are a block each.
         horizon: steps over which the level follows.
-        jump: logarithm of the least ratio.
+        jump: logarithm of the smallest ratio.
         noise_factor: standard deviations of a block.
         confirm: blocks.
-        armed_after: blocks that make a level.
     """
 
-    def __init__(
-        self,
-        what: str,
-        block: float,
-        horizon: float,
-        jump: float,
-        noise_factor: float,
-        confirm: int,
-        armed_after: int = ARMED_AFTER,
-    ) -> None:
+    def __init__(self, what: str, block: float, horizon: float, jump: float, noise_factor: float, confirm: int) -> None:
         super().__init__()
         self.what, self.block, self.horizon, self.jump = what, block, horizon, jump
-        self.noise_factor, self.confirm, self.armed_after = noise_factor, confirm, armed_after
+        self.noise_factor, self.confirm = noise_factor, confirm
         self.level: float | None = None  # logarithm
         self.noise = 0.0  # standard deviation of a block
-        self.blocks = self.rows = self.above = 0  # so far; in this block; above the level in a sequence
+        self.blocks = self.rows = self.above = 0  # so far; in this block; consecutive ones above the level
         self.mean = self.recent = self.before = 0.0  # over this block, over its last part, of the last block
         self.begin: int | None = None  # step before this block
         self.step: int | None = None  # of the last row
@@ -61,8 +51,8 @@ class JumpWatch(Watch):
         """See the base class."""
         return self.open or self.above > 0
 
-    def see(self, step: int, value: float) -> str | None:
-        """Args: step, larger than the last row's, and the value; one that is not finite is another watch's."""
+    def update(self, step: int, value: float) -> str | None:
+        """Args: step, larger than the last row's, and the value; values that are not finite are another watch's."""
         if not math.isfinite(value):
             return None
         logarithm = math.log(max(value, 1e-30))
@@ -90,7 +80,7 @@ class JumpWatch(Watch):
         doubt = 1 + ARMED_AFTER / max(self.blocks, 1)  # few blocks do not tell their scatter well
         threshold = max(self.jump, doubt * self.noise_factor * min(self.noise, MOST_NOISE))
         message = None
-        if self.blocks >= self.armed_after and height > threshold:
+        if self.blocks >= ARMED_AFTER and height > threshold:
             held = self.above == 0 or height >= HELD * self.before
             self.above = self.above + 1 if held else 1
             if self.open or (self.above >= self.confirm and self.recent > threshold):
@@ -107,10 +97,10 @@ class JumpWatch(Watch):
         """Moves the level towards a block, at first as the mean of all blocks. Returns: what is left of its height."""
         assert self.level is not None  # noqa: S101 - narrows a type
         self.blocks += 1
-        share = max(1 / self.blocks if self.blocks <= self.armed_after else 0, min(steps / self.horizon, FASTEST))
+        share = max(1 / self.blocks if self.blocks <= ARMED_AFTER else 0, min(steps / self.horizon, FASTEST))
         if self.blocks > 1:
             scatter = abs(height - self.before) * DIFFERENCE_TO_SIGMA
-            if self.blocks > self.armed_after:
+            if self.blocks > ARMED_AFTER:
                 scatter = min(scatter, 3 * self.noise)
             self.noise += (scatter - self.noise) / min(self.blocks - 1, SCATTER_ROWS)
         self.level += height * share
@@ -118,4 +108,4 @@ class JumpWatch(Watch):
         return height * (1 - share)
 
     def _settings(self) -> tuple[str, ...]:
-        return 'what', 'block', 'horizon', 'jump', 'noise_factor', 'confirm', 'armed_after'
+        return 'what', 'block', 'horizon', 'jump', 'noise_factor', 'confirm'

@@ -1,7 +1,8 @@
-"""Checkpoints that are kept whatever happens to the others, and the way back to them."""
+"""Checkpoints that are kept independently of the others, and rolling back to them."""
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 from ....fileio.atomic import write_atomic
 from ....fileio.checkpoint import CheckpointError, check_weights
 from ....models import unwrap_model
+from ...schedule import CVTIOOneCycleLR
 
 #: Beside mmengine's ``last_checkpoint``: path of the last checkpoint that is known to be healthy.
 POINTER = 'last_healthy'
@@ -22,9 +24,9 @@ _NAME = 'kept_iter_{}.pth'
 
 
 class KeptCheckpoints:
-    """Second names of some of a run's checkpoint files, which the first names' removal leaves alone.
+    """Second names (hard links) of some of a run's checkpoints, which survive the removal of the first names.
 
-    All processes call the methods alike; the main one does the work.
+    All processes call the methods; the main one does the work.
 
     Args:
         checkpoints: mmengine's hook that writes the checkpoints.
@@ -38,7 +40,7 @@ class KeptCheckpoints:
         return Path(self.checkpoints.out_dir, _NAME.format(step))
 
     def just_written(self, step: int) -> bool:
-        """Whether there is a checkpoint of this step in any case, be the run resumed or not."""
+        """Whether this step is one of those with a checkpoint, whether or not the run was resumed."""
         since = step - self.checkpoints.save_begin
         return self.checkpoints.interval > 0 and since >= 0 and since % self.checkpoints.interval == 0
 
@@ -58,10 +60,10 @@ class KeptCheckpoints:
             temporary.unlink(missing_ok=True)
             try:
                 os.link(source, temporary)
-            except OSError:  # a file system without second names
+            except OSError:  # a file system without hard links
                 shutil.copyfile(source, temporary)
             temporary.replace(self.path(step))
-            temporary.unlink(missing_ok=True)  # renaming does nothing where both names are the same file's already
+            temporary.unlink(missing_ok=True)  # renaming does nothing if both are names of one file
 
     def save(self, runner: Runner) -> None:
         """Keeps the state as it is now, before the first step."""
@@ -76,7 +78,7 @@ class KeptCheckpoints:
             write_atomic(Path(runner.work_dir, POINTER), str(self.path(step)).encode())
 
     def find(self, runner: Runner, step: int | None) -> int | None:
-        """For a resumed run: the step if its checkpoint is there; else the one pointed to, if it is not to come."""
+        """For a resumed run: the step, if its checkpoint exists; else the one pointed to, if it is not a later one."""
         if step is not None and self.path(step).is_file():
             return step
         pointer = Path(runner.work_dir, POINTER)
@@ -85,9 +87,12 @@ class KeptCheckpoints:
         return pointed if pointed <= runner.iter and self.path(pointed).is_file() else None
 
     def forget(self, runner: Runner) -> None:
-        """For a new run: removes what another one has left in its folder."""
-        self.remove_all_but([])
+        """For a new run: removes what an earlier one has left in its folder, and logs it."""
         if is_main_process():
+            names = [path.name for path in self._all()]
+            if names:
+                runner.logger.warning(f'Health: removing {", ".join(names)} of an earlier run in {runner.work_dir}.')
+            self.remove_all_but([])
             Path(runner.work_dir, POINTER).unlink(missing_ok=True)
         barrier()
 
@@ -95,18 +100,21 @@ class KeptCheckpoints:
         """Removes the others."""
         if is_main_process():
             needed = {self.path(step) for step in steps if step is not None}
-            for path in Path(self.checkpoints.out_dir).glob(_NAME.format('*')):
+            for path in self._all():
                 if path not in needed:
                     path.unlink(missing_ok=True)
 
+    def _all(self) -> list[Path]:
+        return sorted(Path(self.checkpoints.out_dir).glob(_NAME.format('*')))
+
     def load(self, runner: Runner, step: int) -> dict:
-        """Weights, running statistics and optimizer state of a kept checkpoint; rates are as they were before.
+        """Loads weights, running statistics and optimizer state of a kept checkpoint; learning rates stay as they are.
 
         Returns:
             The checkpoint.
 
         Raises:
-            CheckpointError: it is gone, or not this model's.
+            CheckpointError: it is missing, or of another model.
         """
         barrier()
         model = unwrap_model(runner.model)
@@ -115,7 +123,8 @@ class KeptCheckpoints:
             raise CheckpointError(f'{self.path(step)}: no optimizer state')
         model.load_state_dict(checkpoint['state_dict'])
         rates = [{k: v for k, v in group.items() if k != 'params'} for group in runner.optim_wrapper.param_groups]
-        runner.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+        # A copy, as the file is only mapped into memory.
+        runner.optim_wrapper.load_state_dict(copy.deepcopy(checkpoint['optimizer']))
         for group, rate in zip(runner.optim_wrapper.param_groups, rates, strict=True):
             group.update(rate)
         runner.optim_wrapper.zero_grad()
@@ -123,7 +132,7 @@ class KeptCheckpoints:
 
 
 def lower_rate(runner: Runner, factor: float) -> float:
-    """Multiplies the learning rate and what its schedule is made from; the schedule goes on from there.
+    """Multiplies the learning rate and what its schedule is made from; the schedule continues from there.
 
     The optimizer's groups and the schedulers carry these values, so checkpoints do as well.
 
@@ -137,4 +146,6 @@ def lower_rate(runner: Runner, factor: float) -> float:
     for scheduler in runner.param_schedulers or []:
         if scheduler.param_name == 'lr':
             scheduler.base_values = [value * factor for value in scheduler.base_values]
+            if isinstance(scheduler, CVTIOOneCycleLR):
+                scheduler.scale *= factor
     return runner.optim_wrapper.param_groups[0]['lr']

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from mmengine.dist import all_gather_object
@@ -11,53 +11,47 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 
-def locate(model: BaseModel, batch: dict) -> str:
-    """Looks for the origin of a trouble, with one more forward and backward pass in training mode.
+def locate(
+    model: BaseModel, batches: Sequence[dict], context: Callable[[], AbstractContextManager] = nullcontext
+) -> str:
+    """Searches for the origin of a trouble, with one more forward and backward pass per batch in training mode.
 
-    Nothing is left behind: neither gradients nor running statistics nor drawn random numbers. Of several processes all
-    have to call it, and what any of them finds counts.
+    Nothing is left behind: neither gradients nor running statistics nor drawn random numbers. All processes have to
+    call it together; what any of them finds counts.
 
     Args:
-        model: mmengine's, not wrapped.
-        batch: of the data loader.
+        model: not wrapped.
+        batches: of the data loader, all that the step has accumulated.
+        context: of the forward passes, such as autocasting.
 
     Returns:
-        In words: what of which module; the first of these that applies. A parameter that is not finite; an input; an
-        output of a module; a gradient, of those the last in the order of the modules, as gradients travel backwards; a
-        running statistic, which any forward pass spoils. When all is finite, the module with the largest gradients.
+        In words, the first of these that applies: a parameter that is not finite; an input; an output of a module; a
+        gradient, of those the last in the order of the modules, as gradients travel backwards; a running statistic,
+        which any forward pass spoils. If all are finite, the module with the largest gradients.
     """
     with _undisturbed(model), torch.enable_grad():
-        data = model.data_preprocessor(batch, True)
-        found = _agreed(_broken(model.named_parameters()) or _broken(data['inputs'].items(), 'the input '))
-        if found:
-            return found
-        with _outputs_watched(model) as names:
-            loss, _ = model.parse_losses(model(**data, mode='loss'))
-        found = _agreed(f'{names[0]} is the first module whose output is not finite' if names else None)
-        if found:
-            return found
-        if not loss.isfinite():
-            return 'the loss is not finite, though all outputs of modules are'
-        return _worst_gradient(model, loss)
+        found = _agreed(_broken(model.named_parameters()))
+        total: dict[str, Tensor] = {}
+        for batch in batches if found is None else ():
+            data = model.data_preprocessor(batch, True)
+            with _outputs_watched(model) as names, context():
+                loss, _ = model.parse_losses(model(**data, mode='loss'))
+            found = _agreed(_broken(data['inputs'].items(), 'the input ') or _of_forward(names, loss))
+            if found is not None:
+                break
+            for name, grad in _gradients(model, loss).items():
+                total[name] = total[name] + grad if name in total else grad
+        return found or _of_gradients(total) or _broken(model.named_buffers()) or _largest(total)
 
 
-def parameter_norm(model: nn.Module) -> Tensor:
-    """Norm of all parameters, a scalar; not finite if one of them is not, or a running statistic."""
-    parameters, statistics = (_norm(named) for named in (model.named_parameters(), model.named_buffers()))
-    return parameters + 0 * statistics
-
-
-def _norm(named: Iterable[tuple[str, Tensor]]) -> Tensor:
-    values = [value.detach() for _, value in _with_decimals(named)]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values))) if values else torch.zeros(())
-
-
-def _with_decimals(named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    return ((name, value) for name, value in named if value.is_floating_point() and value.numel())
+def _of_forward(names: Sequence[str], loss: Tensor) -> str | None:
+    if names:
+        return f'{names[0]} is the first module whose output is not finite'
+    return None if loss.isfinite() else 'the loss is not finite, though all outputs of modules are'
 
 
 def _broken(named: Iterable[tuple[str, Tensor]], prefix: str = '') -> str | None:
-    broken = (name for name, value in _with_decimals(named) if not value.isfinite().all())
+    broken = (name for name, value in named if value.is_floating_point() and not value.isfinite().all())
     return next((f'{prefix}{name} is not finite' for name in broken), None)
 
 
@@ -66,21 +60,22 @@ def _agreed(found: str | None) -> str | None:
     return next(filter(None, all_gather_object(found)), None)
 
 
-def _worst_gradient(model: nn.Module, loss: Tensor) -> str:
+def _gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     grads = torch.autograd.grad(loss, [value for _, value in named], allow_unused=True)
+    return {name: grad for (name, _), grad in zip(named, grads, strict=True) if grad is not None}
+
+
+def _of_gradients(grads: dict[str, Tensor]) -> str | None:
+    broken = [name for name, grad in grads.items() if not grad.isfinite().all()]
+    return f'the gradient of {broken[-1]} is not finite' if broken else None
+
+
+def _largest(grads: dict[str, Tensor]) -> str:
     squares: dict[str, float] = {}
-    broken = None
-    for (name, _), grad in zip(named, grads, strict=True):
-        if grad is not None:
-            module = name.rpartition('.')[0]
-            squares[module] = squares.get(module, 0.0) + float(grad.double().square().sum())
-            broken = broken if grad.isfinite().all() else name
-    if broken is not None:
-        return f'the gradient of {broken} is not finite'
-    statistics = _broken(model.named_buffers())
-    if statistics is not None:
-        return statistics
+    for name, grad in grads.items():
+        module = name.rpartition('.')[0]
+        squares[module] = squares.get(module, 0.0) + float(grad.double().square().sum())
     worst, total = max(squares, key=squares.__getitem__), sum(squares.values())
     share = squares[worst] / total if total else 0.0
     return f'largest gradients in {worst}: {share:.0%} of the squared norm'
@@ -88,7 +83,7 @@ def _worst_gradient(model: nn.Module, loss: Tensor) -> str:
 
 @contextmanager
 def _outputs_watched(model: nn.Module) -> Iterator[list[str]]:
-    """While it lasts, names of modules whose output is not finite come into the list, in the order of computing."""
+    """Collects the names of modules whose output is not finite, in the order of computation."""
     found: list[str] = []
 
     def look(name: str, output: object) -> None:
@@ -110,7 +105,7 @@ def _outputs_watched(model: nn.Module) -> Iterator[list[str]]:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Afterwards buffers, modes and random numbers are as they were."""
+    """Restores buffers, modes and random numbers afterwards."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     modes = [(module, module.training) for module in model.modules()]
     devices = {value.device for value in model.parameters() if value.device.type == 'cuda'}

@@ -1,7 +1,7 @@
-"""One number of a run each, watched row by row, in a state of a few numbers.
+"""Watches of one number of a run each, row by row, with a state of a few numbers.
 
-A watch takes rows of any spacing: one a step while training, one for every 500 steps from a log. Times are in steps.
-It is *open* while what it looks for lasts, and *suspicious* from the first sign of it on.
+Rows may have any spacing: one per step during training, one per 500 steps from a log. Times are in steps. A watch is
+*open* while the trouble lasts, and *suspicious* from its first sign on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-#: Rows over which their scatter is known.
+#: Rows over which their scatter is estimated.
 SCATTER_ROWS = 20
 #: A value is well above the scatter of its rows if it is this many standard deviations above zero.
 SCATTERS = 3
@@ -19,22 +19,22 @@ DIFFERENCE_TO_SIGMA = math.sqrt(math.pi) / 2
 
 
 class Watch(ABC):
-    """Base of the watches; attributes that are no arguments are the state, plain numbers all of them."""
+    """Base class; attributes that are not arguments are the state, all of them plain numbers."""
 
     def __init__(self) -> None:
         self.open = False
 
     @property
     def suspicious(self) -> bool:
-        """Whether there is a sign of trouble, be it enough for an alarm or not yet."""
+        """Whether there is a sign of trouble, enough for an alarm or not."""
         return self.open
 
     @abstractmethod
-    def see(self, step: int, value: float) -> str | None:
-        """Takes the next row. Returns: what is wrong, when the watch opens with this row."""
+    def update(self, step: int, value: float) -> str | None:
+        """Takes the next row. Returns: what is wrong, if the watch opens with this row."""
 
     def restart(self, step: int) -> None:
-        """The run goes on from ``step`` with earlier weights: signs of trouble are forgotten, levels are not."""
+        """The run continues from ``step`` with earlier weights: signs of trouble are forgotten, levels are kept."""
         self.open = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Watch(ABC):
         return {name: value for name, value in vars(self).items() if name not in self._settings()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state."""
+        """Restores a state."""
         vars(self).update({name: state[name] for name in self.state_dict()})
 
     def _settings(self) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Watch(ABC):
         return ()
 
     def _switch(self, wrong: bool, message: str) -> str | None:
-        """Opens or closes; the message only when it opens."""
+        """Opens or closes; returns the message only when it opens."""
         opens, self.open = wrong and not self.open, wrong
         return message if opens else None
 
@@ -59,67 +59,52 @@ class FiniteWatch(Watch):
     """NaN and infinity.
 
     Args:
-        what: is watched, in words.
-        patience: rows in a sequence that are one too many.
+        what: name of the number.
+        patience: consecutive rows that raise an alarm.
     """
 
     def __init__(self, what: str, patience: int = 1) -> None:
         super().__init__()
         self.what, self.patience = what, patience
-        self.ill_rows = 0
+        self.bad_rows = 0
 
-    def see(self, step: int, value: float) -> str | None:
+    def update(self, step: int, value: float) -> str | None:
         """Args: step, and the value, any float."""
-        self.ill_rows = 0 if math.isfinite(value) else self.ill_rows + 1
-        return self._switch(self.ill_rows >= self.patience, f'{self.what} is {value}')
+        self.bad_rows = 0 if math.isfinite(value) else self.bad_rows + 1
+        return self._switch(self.bad_rows >= self.patience, f'{self.what} is {value}')
 
     def restart(self, step: int) -> None:
         """See the base class."""
         super().restart(step)
-        self.ill_rows = 0
+        self.bad_rows = 0
 
     def _settings(self) -> tuple[str, ...]:
         return 'what', 'patience'
 
 
 class FallWatch(Watch):
-    """A fall to next to nothing of what had risen. Values are in [0, 1].
+    """A fall to next to nothing after a rise. Values are in [0, 1].
 
     Args:
-        what: is watched, in words.
-        risen: running value from which on a fall is one, if it is also well above the rows' scatter.
-        share: of the highest value, below which the fall ends.
-        confirm: rows below it in a sequence.
+        what: name of the number.
+        risen: running value above which a fall counts, if it is also well above the scatter of the rows.
+        share: of the highest value, below which the value has fallen.
     """
 
-    def __init__(self, what: str, risen: float, share: float, confirm: int = 1) -> None:
+    def __init__(self, what: str, risen: float, share: float) -> None:
         super().__init__()
-        self.what, self.risen, self.share, self.confirm = what, risen, share, confirm
+        self.what, self.risen, self.share = what, risen, share
         self.running = self.scatter = self.last = self.highest = 0.0
-        self.falls = self.below = 0
+        self.falls = 0
 
-    @property
-    def suspicious(self) -> bool:
-        """See the base class."""
-        return self.open or self.below > 0
-
-    def see(self, step: int, value: float) -> str | None:
-        """Args: step and value; NaN is next to nothing."""
+    def update(self, step: int, value: float) -> str | None:
+        """Args: step and value; NaN counts as zero."""
         value = value if math.isfinite(value) else 0.0
         risen = self.running >= max(self.risen, SCATTERS * self.scatter)
         fallen = value < self.share * self.highest * (2 if self.open else 1)
-        if risen and fallen:
-            self.below += 1
-        else:
-            self.below = 0
+        if not (risen and fallen):
             self._follow(value)
-        message = f'{self.what} fell to {value:.4f} after having been {self.highest:.4f}'
-        return self._switch(self.below >= self.confirm, message)
-
-    def restart(self, step: int) -> None:
-        """See the base class."""
-        super().restart(step)
-        self.below = 0
+        return self._switch(risen and fallen, f'{self.what} fell to {value:.4f} after having been {self.highest:.4f}')
 
     def _follow(self, value: float) -> None:
         if value < self.last:  # rises are also what is hoped for
@@ -130,18 +115,18 @@ class FallWatch(Watch):
         self.highest, self.last = max(self.highest, value), value
 
     def _settings(self) -> tuple[str, ...]:
-        return 'what', 'risen', 'share', 'confirm'
+        return 'what', 'risen', 'share'
 
 
 class LearnWatch(Watch):
     """A score that never leaves zero, or not for long. Values are in [0, 1].
 
     Args:
-        what: is watched, in words.
-        learnt: running value from which on something is learnt.
-        risen: highest running value from which on a fall is another watch's.
+        what: name of the number.
+        learnt: running value above which something has been learnt.
+        risen: highest running value above which a fall is another watch's.
         late: steps by which something has to be learnt.
-        least_rows: rows before it is late.
+        least_rows: rows before it can be late.
     """
 
     def __init__(self, what: str, learnt: float, risen: float, late: float, least_rows: int) -> None:
@@ -151,17 +136,22 @@ class LearnWatch(Watch):
         self.rows = 0
         self.running = self.highest = 0.0
 
-    def see(self, step: int, value: float) -> str | None:
-        """Args: step and value; NaN is nothing."""
+    @property
+    def suspicious(self) -> bool:
+        """Never: a class may be rare, or absent from the validation set, and the weights are as good as before."""
+        return False
+
+    def update(self, step: int, value: float) -> str | None:
+        """Args: step and value; NaN counts as zero."""
         self.rows += 1
         self.running += ((value if math.isfinite(value) else 0.0) - self.running) / 2
         self.highest = max(self.highest, self.running)
         late = step - self.origin >= self.late and self.rows >= self.least_rows
         wrong = late and self.running < self.learnt and self.highest < self.risen
-        return self._switch(wrong, f'{self.what} is {value:.4f} after {step - self.origin} steps of learning')
+        return self._switch(wrong, f'{self.what} is {value:.4f} after {step - self.origin} steps of training')
 
     def restart(self, step: int) -> None:
-        """See the base class; the time to learn begins anew."""
+        """See the base class; the time to learn starts again."""
         super().restart(step)
         self.origin, self.rows = step, 0
 
