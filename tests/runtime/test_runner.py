@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 
 from projects.CVT_IO.cvt_io.errors import ConfigError
+from projects.CVT_IO.cvt_io.runtime.batches import test_batches as first_batches
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.runtime.runner import CVTIORunner, build_runner
 from tests.tiny import REPO, tiny_config
@@ -105,3 +106,9 @@ def test_no_workers_with_what_only_workers_take(toy_root, tmp_path, extra):
     options = {f'train_dataloader__{key}': value for key, value in extra.items()}
     options |= dict(train_dataloader__persistent_workers=True, train_dataloader__num_workers=0)
     assert train(tiny_config(toy_root, tmp_path, train_cfg__max_iters=1, **NO_VALIDATION, **options)).iter == 1
+
+
+def test_batches_without_workers_whatever_the_config_has(toy_root, tmp_path):
+    options = dict(test_dataloader__num_workers=2, test_dataloader__prefetch_factor=4)
+    (batch, *_) = first_batches(tiny_config(toy_root, tmp_path, **options), batch_size=1, count=1)
+    assert len(batch['data_samples']) == 1

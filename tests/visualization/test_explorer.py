@@ -15,10 +15,12 @@ from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
 from projects.CVT_IO.cvt_io.models.attention_maps import AttentionMaps
+from projects.CVT_IO.cvt_io.models.neck.metric_maps import LiftSamples
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
 from projects.CVT_IO.cvt_io.visualization.explorer.frame import (
     BUDGET,
     bev_maps,
+    lift_points,
     merge_patches,
     quantise,
 )
@@ -97,3 +99,22 @@ def test_the_policy_names_the_script_and_the_style_and_nothing_else():
     assert 'unsafe' not in policy
     assert 'http' not in page.partition('<body>')[0].replace('http-equiv', '')
     assert '<b>model' not in page
+
+
+def test_points_of_the_lift_by_hand():
+    """Two cells, three samples: those with weight come first, the heavier before; a cell has as many as the richest."""
+    samples = LiftSamples(
+        camera=torch.tensor([[[5, 0, 2], [1, 0, 0]]]),
+        u=torch.tensor([[[0.0, 0.5, 1.0], [0.25, 0.0, 0.0]]]),
+        v=torch.tensor([[[1.0, 0.0, 0.5], [0.75, 0.0, 0.0]]]),
+        weight=torch.tensor([[[0.2, 0.0, 1.0], [0.5, 0.0, 0.0]]]),
+    )
+    packed = lift_points(samples)
+    assert packed['count'] == 2
+
+    def unpacked(name: str, dtype: str) -> list[int]:
+        return np.frombuffer(base64.b64decode(packed[name]), dtype).tolist()
+
+    assert unpacked('camera', 'u1')[:3] == [2, 5, 1]
+    assert unpacked('weight', 'u1') == [255, 51, 128, 0]
+    assert unpacked('u', '<u2')[:3] == [65535, 0, 16384] and unpacked('v', '<u2')[:3] == [32768, 65535, 49151]

@@ -21,8 +21,8 @@ from ..datasets.nuscenes_dataset import CVTIONuScenesDataset
 from ..datasets.sampler import CVTIOInfiniteSampler, CVTIOSeededDataset
 from ..errors import DataError
 
-#: Where a checkpoint says what a resumed run has to know, among mmengine's own runtime infos, of which those that begin
-#: with "val" are logged as metrics.
+#: Key of the last validated step among mmengine's runtime infos in a checkpoint. mmengine logs keys that begin with
+#: "val" as metrics.
 VALIDATED = 'last_validated_iter'
 
 
@@ -32,11 +32,11 @@ class CVTIOTrainLoop(IterBasedTrainLoop):
 
     Where the processes' batches together are a fraction of ``base_batch_size``, each step accumulates the gradients of
     several of them; so steps, schedules and intervals mean the same on any number of GPUs. With automatic scaling of
-    the learning rate nothing is accumulated. A batch that differs from the recipe's is said at the start.
+    the learning rate nothing is accumulated. A warning tells at the start if the batch differs from the recipe's.
 
-    A resumed run is the one that it would have been: it continues its sample order without reading through the samples
-    that it has already seen, repeats a validation that was cut short, and draws the same random numbers, as those of a
-    step and of each sample follow from the seed and their place in the run.
+    A resumed run equals an uninterrupted one: it continues the sample order without reading the samples seen before,
+    repeats a validation that was cut short, and draws the same random numbers, which depend only on the seed and on the
+    position of the step or sample in the run.
 
     Args:
         runner: the runner.

@@ -28,7 +28,7 @@ def read_json(path: Path, hook: Callable[[Record], Record | None] | None = None)
     """
     try:
         text = path.read_bytes().decode().removeprefix('\ufeff')
-        with _no_garbage_collection():
+        with no_garbage_collection():
             return json.loads(text, object_hook=hook)
     except OSError as error:
         raise DataError(f'{path}: cannot read file: {error.strerror}') from error
@@ -39,7 +39,7 @@ def read_json(path: Path, hook: Callable[[Record], Record | None] | None = None)
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Avoids repeated garbage collection over millions of records, which have no cycles."""
     enabled = gc.isenabled()
     gc.disable()

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from ..datasets.wrappers import first_part
 from ..labels.classes import CLASSES
 from .config import ConfigError, build_dataset
+from .resolve import fit_workers
 
 CAMERAS = 6
 
@@ -59,14 +60,16 @@ def random_batch(
 
 def test_batches(cfg: Config, batch_size: int, count: int = 16) -> list[dict]:
     """The first batches of a config's test set, before the data preprocessor."""
-    loader = build_loader(cfg, 'test_dataloader', batch_size=batch_size, num_workers=0, persistent_workers=False)
+    loader = build_loader(cfg, 'test_dataloader', batch_size=batch_size, num_workers=0)
     return list(itertools.islice(loader, count))
 
 
 def build_loader(cfg: Config, name: str, **overrides: Any) -> DataLoader:
     """Builds a data loader without a Runner."""
+    loader = dict(cfg[name], dataset=build_dataset(cfg, name), **overrides)
+    fit_workers(loader)
     with DefaultScope.overwrite_default_scope('mmdet3d'):  # where the sampler is registered
-        return Runner.build_dataloader(dict(cfg[name], dataset=build_dataset(cfg, name), **overrides))
+        return Runner.build_dataloader(loader)
 
 
 def _circle(cameras: int) -> Tensor:

@@ -51,10 +51,10 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _in_one_line(error: Exception) -> str | None:
-    """What to say of an expected error, ``None`` for others."""
+    """Message for an expected error, ``None`` for others."""
     if isinstance(error, EXPECTED_ERRORS):
         return f'error: {_own_words(error)}'
-    if isinstance(error, ImportError) and 'pip install' in str(error):  # mmengine, of what a logger needs
+    if isinstance(error, ImportError) and 'pip install' in str(error):  # mmengine names what a logger needs
         return f'error: {error}'
     message = data_worker_error(error)
     if message is None:
@@ -65,7 +65,7 @@ def _in_one_line(error: Exception) -> str | None:
 
 
 def _own_words(error: Exception) -> str:
-    """An error's message; of one that PyTorch has passed on from a data worker, without the traceback around it."""
+    """Message of an error, without the traceback that PyTorch puts around errors of data workers."""
     text = str(error)
     if text.startswith(f'Caught {type(error).__name__} in DataLoader worker'):
         return text.rpartition(f'{type(error).__name__}: ')[2].rstrip()
@@ -119,7 +119,7 @@ def set_launcher(cfg: Config, args: argparse.Namespace) -> None:
     if not torch.cuda.is_available():
         cfg.model_wrapper_cfg.device_ids = None
         if args.launcher == 'pytorch' and not torch.distributed.is_initialized():
-            # mmengine joins a group that is there; its own way to make one wants a GPU.
+            # mmengine joins an existing group; the one that it makes itself needs a GPU.
             seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
             torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds) if seconds else None)
 

@@ -15,7 +15,7 @@ def duration(text: str) -> float:
     ``mm:ss`` is minutes and seconds, as in Slurm, and ``days-hh:mm`` hours and minutes.
 
     Raises:
-        argparse.ArgumentTypeError: it is none of these, or nothing at all.
+        argparse.ArgumentTypeError: the text has another form, or the duration is zero.
     """
     seconds = 0.0
     if found := re.fullmatch(r'(\d+(?:\.\d+)?)([smhd]?)', text):

@@ -32,7 +32,7 @@ def require_device(name: str) -> torch.device:
     """A processor or GPU of this machine.
 
     Raises:
-        DataError: there is none of that name.
+        DataError: this machine has no device of that name.
     """
     try:
         if torch.device(name).type not in ('cpu', 'cuda'):  # others compute nothing, or are not waited for

@@ -1,4 +1,4 @@
-"""Errors whose cause lies in another process, in words; and how a process tells its launcher what ended it."""
+"""Messages for errors whose cause lies in another process, and reports to the launcher."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-#: Seconds that a process which lost another one lives on: the launcher shows what ended first, which is the cause.
+#: Seconds that a process waits after it has lost another one: the launcher reports the process that ended first.
 SECONDS_TO_CAUSE = 2
 
-# PyTorch's two wordings: of its signal handler, and of the wait for the next batch, whose cause the first may be.
+# The messages of PyTorch's signal handler and of the wait for the next batch, which the former may have caused.
 _DATA_WORKER = re.compile(
     r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: ([\w ]+)|exited unexp)'
 )
@@ -46,13 +46,13 @@ def lost_process_error(error: Exception) -> str | None:
 
 
 def await_cause() -> None:
-    """Waits for the launcher to end this process, so that the one which it lost is reported as the cause."""
+    """Waits for the launcher to end this process, so that the launcher reports the process that failed first."""
     if 'TORCHELASTIC_ERROR_FILE' in os.environ:
         time.sleep(SECONDS_TO_CAUSE)
 
 
 def tell_launcher(text: str) -> None:
-    """Leaves a text for the summary with which torchrun ends; without it, that would show the exit code alone."""
+    """Adds a text to the summary that torchrun prints at its end, which otherwise shows the exit code alone."""
     if path := os.environ.get('TORCHELASTIC_ERROR_FILE'):
         details = dict(py_callstack=text, timestamp=str(int(time.time())))
         Path(path).write_text(json.dumps(dict(message=dict(message=text, extraInfo=details))))

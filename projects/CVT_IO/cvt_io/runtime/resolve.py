@@ -44,11 +44,16 @@ def resolve_config(cfg: Config, options: Collection[str] = ()) -> Config:
     choose_best_key(content)
     check_length(content)
     for loader in filter(content.get, LOADERS):
-        if look_up(content, (loader, 'num_workers')) == 0:
-            content[loader]['persistent_workers'] = False
-            for name in ('prefetch_factor', 'multiprocessing_context', 'timeout'):  # PyTorch refuses them too
-                content[loader].pop(name, None)
+        fit_workers(content[loader])
     return cfg
+
+
+def fit_workers(loader: Any) -> None:
+    """Drops what PyTorch refuses without workers from the config of a data loader that has none."""
+    if look_up(loader, ('num_workers',)) == 0:
+        loader['persistent_workers'] = False
+        for name in ('prefetch_factor', 'multiprocessing_context', 'timeout'):
+            loader.pop(name, None)
 
 
 def spread_settings(cfg: Config, options: Collection[str] = ()) -> None:

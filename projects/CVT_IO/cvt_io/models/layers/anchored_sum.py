@@ -85,12 +85,29 @@ def _sparse(values: ValueMap, points: Projection, cameras: int) -> Tensor:
 
 
 def _dense(values: ValueMap, samples: Samples) -> Tensor:
-    """Computes the same number of samples for each cell, with standard operators for all devices and for export."""
+    """Computes the same number of samples for each cell, with standard operators for all devices and for export.
+
+    An exported graph skips cells that no second camera sees, which are most of them.
+    """
     heights = values.value.shape[4]
-    batch, points, _ = samples.camera.shape
-    found = values.value.flatten(0, 4).index_select(0, samples.rows.flatten())
-    weights = samples.weights.to(found.dtype).view(batch, points // heights, 1, -1)  # b cells 1 Z·k·4
-    return (weights @ found.view(batch, points // heights, -1, found.shape[-1]))[:, :, 0]
+    batch, points, cameras, _ = samples.rows.shape
+    rows, weights = (x.view(batch * (points // heights), heights, cameras, 4) for x in (samples.rows, samples.weights))
+    out = _weighted_sum(values, rows[:, :, 0].flatten(1), weights[:, :, 0].flatten(1))
+    for rank in range(1, cameras):
+        of_rank = rows[:, :, rank].flatten(1), weights[:, :, rank].flatten(1)
+        if torch.compiler.is_compiling():
+            cells = (of_rank[1] > 0).any(1).nonzero()[:, 0]
+            part = _weighted_sum(values, of_rank[0].index_select(0, cells), of_rank[1].index_select(0, cells))
+            out = out.index_add(0, cells, part)
+        else:
+            out = out + _weighted_sum(values, *of_rank)
+    return out.unflatten(0, (batch, -1))
+
+
+def _weighted_sum(values: ValueMap, rows: Tensor, weights: Tensor) -> Tensor:
+    """Args: rows of the value map and weights, each (cells, samples). Returns: (cells, c)."""
+    found = values.value.flatten(0, 4).index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    return (weights.to(found.dtype)[:, None] @ found)[:, 0]
 
 
 def choose_samples(values: ValueMap, points: Projection, cameras: int) -> Samples:
