@@ -20,10 +20,10 @@ from projects.CVT_IO.cvt_io.analysis.scaling import (
     Cost,
     Growth,
     as_data,
+    markdown,
     measure_growth,
 )
 from projects.CVT_IO.cvt_io.analysis.scaling_figure import plot_growth
-from projects.CVT_IO.cvt_io.analysis.scaling_table import markdown
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG
 
