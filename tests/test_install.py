@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmcv.utils.ext_loader import load_ext
+from packaging.requirements import Requirement
 
 from projects.CVT_IO.cvt_io_mmcv_ops import OperatorFinder
 
@@ -341,7 +342,8 @@ def test_chosen_torch_is_installed_remembered_and_replaced(machine: Machine) -> 
 def pins() -> Callable[[str], dict[str, str]]:
     def read(name: str) -> dict[str, str]:
         lines = (line.split('#')[0].strip() for line in (ROOT / name).read_text().splitlines())
-        return dict(line.split('==') for line in lines if '==' in line)
+        asked = [Requirement(line) for line in lines if '==' in line]
+        return {one.name: str(one.specifier)[2:] for one in asked if not one.marker or one.marker.evaluate()}
 
     return read
 

@@ -36,7 +36,6 @@ OTHERS = {
     'cvt_io_v2_2_joint': (5, (200, 200)),
     'cvt_io_v2_2_100x50': (2, (400, 200)),
     'toy/cvt_io_v2_2_toy': (2, (48, 48)),
-    'toy/cvt_io_v2_2_demo': (2, (48, 48)),
     'toy/cvt_toy': (2, (48, 48)),
     'cvt_io_v3': (2, (200, 200)),
     'cvt_io_v3_no_lift': (2, (200, 200)),

@@ -135,6 +135,9 @@ def test_trained_and_evaluated(toy_root, pickles, tmp_path):
     out = tmp_path / 'result.json'
     assert run_tool('tools/test.py', TOY_CONFIG, tmp_path / 'iter_2.pth', '--out', out, *words) is None
     assert 0 <= json.loads(out.read_text())['vehicle/IoU@0.50'] <= 1
+    draw = ('--output-dir', tmp_path / 'drawn', '--not-show', '--num', 1, *words[2:])
+    assert run_tool('tools/misc/browse_dataset.py', TOY_CONFIG, *draw) is None
+    assert len([*(tmp_path / 'drawn').iterdir()]) == 1
 
 
 def test_road_cannot_be_learned_from_them(toy_root, pickles, tmp_path):

@@ -10,6 +10,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.tiny import REPO
 
@@ -28,10 +29,10 @@ def installed() -> Iterable[Distribution]:
 
 
 def requirements(path: Path) -> dict[str, str]:
-    """Name → what is asked for, without comments."""
+    """Name → what is asked for on this Python, without comments."""
     lines = (line.partition('#')[0].strip() for line in path.read_text().splitlines())
-    matches = [re.fullmatch(r'([\w.-]+)\s*(.*)', line) for line in lines if line]
-    return {canonical(match[1]): match[2] for match in matches if match}
+    asked = [Requirement(line) for line in lines if line]
+    return {canonical(one.name): str(one.specifier) for one in asked if not one.marker or one.marker.evaluate()}
 
 
 @pytest.fixture(scope='module')

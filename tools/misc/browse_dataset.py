@@ -65,7 +65,8 @@ def main() -> None:
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
     indices = choose_frames(dataset, args.frames, args.num)
-    annotations = {} if args.no_boxes else read_annotations(dataset, args.dataset)
+    in_infos = dataset.ann_file.endswith('.pkl')
+    annotations = {} if args.no_boxes or in_infos else read_annotations(dataset, args.dataset)
     if args.output_dir is not None:
         args.output_dir.mkdir(parents=True, exist_ok=True)
     set_random_seed(cfg.get('randomness', {}).get('seed', 0))
@@ -73,6 +74,8 @@ def main() -> None:
     for index in tqdm(indices, unit='frame'):
         info = dataset.get_data_info(index)
         token = info['sample_token']
+        if in_infos and not args.no_boxes:
+            annotations = {token: info['annotations']}
         if not args.no_boxes and token not in annotations:
             raise DataError(f'{dataset.ann_file}: the tables below {dataset.image_root} have no sample {token}')
         note = f'{args.split} {index + 1} of {len(dataset)}'
