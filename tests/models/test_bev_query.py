@@ -64,14 +64,11 @@ def test_position_embedding_equals_the_naive_one(grid, dtype, make_rig, cameras)
     assert error(actual, expected) < TOLERANCE[dtype]
 
 
-def test_prior_repeats_its_features_for_the_batch():
-    prior = random_weights(LearnedGrid(4, (2, 3)))
-    assert torch.equal(prior(3), prior.features.detach()[None].repeat(3, 1, 1, 1))
-
-
-def test_prior_starts_as_standard_normal():
+def test_prior_starts_as_standard_normal_and_repeats_for_the_batch():
     torch.manual_seed(0)
-    values = LearnedGrid(128, (25, 25)).features.detach()
+    prior = LearnedGrid(128, (25, 25))
+    values = prior.features.detach()
+    assert torch.equal(prior(3), values[None].repeat(3, 1, 1, 1))
     # 80,000 draws: the standard errors of mean and deviation are 0.0035 and 0.0025.
     assert values.mean().item() == pytest.approx(0, abs=0.015)
     assert values.std().item() == pytest.approx(1, abs=0.011)
