@@ -22,12 +22,6 @@ def test_reached(found, at_least, reached):
     assert Result('x', found, 0.5, at_least).reached is reached
 
 
-def test_a_row_that_was_not_measured():
-    result = Result('x', None, 0.5, note='no such processor')
-    assert result.reached is None
-    assert '| x | – | ≤ 0.5 | not measured | no such processor |' in markdown([result], 'machine', 9)
-
-
 def test_ratios_are_medians_round_by_round():
     # Rounds: 1/2, 4/4, 3/12 → median 1/2; the ratio of the medians would be 3/4.
     timings = {'one': Timing([1.0, 4.0, 3.0], 30), 'base': Timing([2.0, 4.0, 12.0], 40)}
@@ -45,9 +39,12 @@ def test_speed_up():
 
 
 def test_table():
-    row = markdown([Result('a of b', 0.12345, 0.5), Result('c', 12.345, 10, at_least=True)], 'machine', 9)
+    absent = Result('x', None, 0.5, note='no such processor')
+    assert absent.reached is None
+    row = markdown([Result('a of b', 0.12345, 0.5), Result('c', 12.345, 10, at_least=True), absent], 'machine', 9)
     assert '| a of b | 0.1235 | ≤ 0.5 | yes |  |' in row
     assert '| c | 12.3 | ≥ 10 | yes |  |' in row
+    assert '| x | – | ≤ 0.5 | not measured | no such processor |' in row
     assert row.endswith('Medians of 9 rounds in which both sides are called in turn; machine.\n')
 
 
