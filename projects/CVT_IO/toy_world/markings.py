@@ -41,25 +41,23 @@ def zebra_stripes(road: Road) -> Iterator[np.ndarray]:
 def stop_lines(road: Road, side: int) -> list[np.ndarray]:
     """Outlines (N, 2) of the stop lines, one for each direction's lanes, at the end that direction reaches."""
     at_start, at_end = _near_ends(road, *STOP_LINE)
-    inner, outer = road.median / 2, road.kerb - PARKING_WIDTH
-    along, against = sorted((-side * inner, -side * outer)), sorted((side * inner, side * outer))
-    return [at_end.band(*along), at_start.band(*against)]
+    return _directions(at_end, at_start, side, road.median / 2, road.kerb - PARKING_WIDTH)
 
 
 def parking_strips(road: Road) -> list[np.ndarray]:
     """Outlines (N, 2) of the parking strips on both sides, clear of the crossings."""
     middle = road.centre.between(STOP_LINE[1], road.centre.length - STOP_LINE[1])
-    inner, outer = road.kerb - PARKING_WIDTH, road.kerb
-    return [middle.band(-outer, -inner), middle.band(inner, outer)]
+    return _directions(middle, middle, 1, road.kerb - PARKING_WIDTH, road.kerb)
 
 
 def direction_halves(road: Road, side: int) -> list[np.ndarray]:
     """Outlines (N, 2) of the carriageways: along the road's direction first, then against it."""
-    along, against = (
-        sorted((-side * road.median / 2, -side * road.kerb)),
-        sorted((side * road.median / 2, side * road.kerb)),
-    )
-    return [road.centre.band(*along), road.centre.band(*against)]
+    return _directions(road.centre, road.centre, side, road.median / 2, road.kerb)
+
+
+def _directions(along: Path, against: Path, side: int, inner: float, outer: float) -> list[np.ndarray]:
+    """Strips between two distances from the middle line, for traffic along the road and against it."""
+    return [along.band(*sorted((-side * inner, -side * outer))), against.band(*sorted((side * inner, side * outer)))]
 
 
 def _near_ends(road: Road, near: float, far: float) -> tuple[Path, Path]:
