@@ -19,7 +19,7 @@ from projects.CVT_IO.cvt_io.labels.nuscenes.tables import NuScenesTables
 from projects.CVT_IO.cvt_io.visualization.scene import frame_name
 from tests.apis.toy_inputs import mmdet3d_info, split_of
 from tests.conftest import TINY_GRID
-from tests.safety.payloads import ESCAPES
+from tests.safety.payloads import ESCAPES, URLS
 
 NAMES = ['../x', '..', '.', '/etc/x', 'a/b', 'a\\b', 'C:\\x', 'a\0b', '']
 
@@ -59,7 +59,7 @@ def test_the_unchanged_file_is_read(root, content):
 
 
 @pytest.mark.parametrize('read', [read_as_dataset, read_as_input])
-@pytest.mark.parametrize('path', ESCAPES)
+@pytest.mark.parametrize('path', [*ESCAPES, *URLS])
 def test_images_of_infos(root, content, read, path):
     content['data_list'][0]['images'][0]['path'] = path
     _refused_or_below(root, lambda: read(root, content)['images'][0]['path'])
@@ -84,12 +84,12 @@ def test_names_of_infos_are_names(root, content, key, name):
         read_as_dataset(root, content)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', [*NAMES, *ESCAPES, *URLS, '.hidden', '~', '-rf', 'x' * 5000, 'ü/ü', 'a\nb', 'CON'])
 def test_names_of_written_files(tmp_path, name):
     for scene, token in ((name, 'token'), ('scene', name), (name, name)):
         file = tmp_path / f'{frame_name(scene, token)}.png'
         file.touch()
-        assert file.parent == tmp_path and not file.name.startswith('.')
+        assert file.parent == file.resolve().parent == tmp_path and not file.name.startswith('.')
 
 
 @pytest.mark.parametrize('path', ESCAPES)
