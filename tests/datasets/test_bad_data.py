@@ -273,6 +273,7 @@ FILES: dict[str, tuple[Damage, str]] = {
     ),
     'data set of length 0': (in_infos('data_list', value=[]), r'data_list: expected .* at least one frame, found \[\]'),
 }
+KINDS = {'label': LABELS, 'frame': FRAMES, 'infos': FILES}
 
 
 @pytest.fixture
@@ -339,24 +340,14 @@ def test_images(tree, name, reader, decoder, monkeypatch):
 
 
 @pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('name', LABELS)
-def test_labels(tree, name, reader):
+@pytest.mark.parametrize(('kind', 'name'), [(kind, name) for kind in KINDS for name in KINDS[kind]])
+def test_labels_frames_and_infos(tree, kind, name, reader):
     if (reader, name) == ('inferencer', 'label missing'):
         pytest.skip('the inferencer needs no labels')
-    check(tree, LABELS[name][0], tree.label, LABELS[name][1], READERS[reader])
-
-
-@pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('name', FRAMES)
-def test_frames_of_the_infos(tree, name, reader):
-    token = tree.infos['data_list'][FRAME]['sample_token']
-    check(tree, FRAMES[name][0], tree.root / INFOS, f'sample {token}.*{FRAMES[name][1]}', READERS[reader])
-
-
-@pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('name', FILES)
-def test_info_files(tree, name, reader):
-    check(tree, FILES[name][0], tree.root / INFOS, FILES[name][1], READERS[reader])
+    damage, message = KINDS[kind][name]
+    if kind == 'frame':
+        message = f'sample {tree.infos["data_list"][FRAME]["sample_token"]}.*{message}'
+    check(tree, damage, tree.label if kind == 'label' else tree.root / INFOS, message, READERS[reader])
 
 
 def test_no_frames_chosen(tree):

@@ -71,15 +71,6 @@ def tokens(batches: list[dict]) -> list[str]:
     return [sample.sample_token for batch in batches for sample in batch['data_samples']]
 
 
-def test_without_it_the_first_broken_frame_is_an_error(root):
-    (path,) = break_images(root, 2)
-    frames = dataset(root)
-    frames[1]
-    with pytest.raises(DataError, match=re.escape(str(path))):
-        frames[2]
-    assert len(frames.broken) == 0
-
-
 def test_another_frame_takes_its_place_and_always_the_same(root, log):
     paths = break_images(root, 2, 4)
     frames = dataset(root, **FEW)
@@ -119,32 +110,35 @@ def test_data_workers_share_one_count(root, log, start, workers):
         assert [log.read_text().count(str(path)) for path in paths] == [1, 1]
 
 
-@pytest.mark.parametrize('workers', [0, 1])
-def test_too_many_are_an_error(root, workers):
+def test_too_many_end_a_loader_with_workers(root):
     break_images(root, 0, 1, 2, 3)
-    loader = DataLoader(dataset(root, **FEW), num_workers=workers, collate_fn=pseudo_collate)
-    with pytest.raises(
-        DataError, match=re.escape(f'{INFOS}: expected at most 0.5 of 6 frames to be broken (max_broken), found 4')
-    ):
+    loader = DataLoader(dataset(root, **FEW), num_workers=1, collate_fn=pseudo_collate)
+    message = f'{INFOS}: expected at most 0.5 of 6 frames to be broken (max_broken), found 4'
+    with pytest.raises(DataError, match=re.escape(message)):
         list(loader)
 
 
-def test_default_share_is_a_hundredth(root):
-    break_images(root, 0)
-    with pytest.raises(DataError, match=r'expected at most 0\.01 of 6 frames'):
-        dataset(root, skip_broken=True)[0]
+@pytest.mark.parametrize(
+    ('broken', 'options', 'message'),
+    [
+        ([0, 1, 2, 3], {}, r'at most 0\.5 of 6 frames .*found 4'),
+        ([0, 1, 2, 3], dict(test_mode=True), 'found 4'),
+        ([0], dict(max_broken=None), r'at most 0\.01 of 6 frames'),  # the default
+        (range(FRAMES), dict(max_broken=0.99), 'found 6'),
+        ([0, 1], dict(indices=3), r'at most 0\.5 of 3 frames'),  # two of six would be allowed
+    ],
+)
+def test_too_many_are_an_error(root, broken, options, message):
+    break_images(root, *broken)
+    options = {key: value for key, value in (FEW | options).items() if value is not None}
+    with pytest.raises(DataError, match=message):
+        [frames[i] for frames in [dataset(root, **options)] for i in range(len(frames))]
 
 
 @pytest.mark.parametrize('max_broken', [-0.1, 1, float('nan')])
 def test_a_set_of_broken_frames_only_is_never_allowed(root, max_broken):
     with pytest.raises(ValueError, match='max_broken: expected a fraction from 0 to less than 1'):
         dataset(root, skip_broken=True, max_broken=max_broken)
-
-
-def test_all_broken_ends(root):
-    break_images(root, *range(FRAMES))
-    with pytest.raises(DataError, match='found 6'):
-        dataset(root, skip_broken=True, max_broken=0.99)[3]
 
 
 def test_entries_of_the_infos_are_dropped_at_once(root, log):
@@ -179,26 +173,12 @@ def test_in_test_mode_they_are_dropped_before_anything_is_counted(root, log):
         frames[1]
 
 
-def test_too_many_in_test_mode(root):
-    break_images(root, 0, 1, 2, 3)
-    with pytest.raises(DataError, match='found 4'):
-        dataset(root, test_mode=True, **FEW)
-
-
 def test_other_errors_are_not_swallowed(root):
     def step(results: dict) -> dict:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         dataset(root, pipeline=[step], **FEW)[0]
-
-
-def test_a_part_of_the_set_counts_as_a_whole(root):
-    """Two broken of six are allowed by a half, two of three are not."""
-    break_images(root, 0, 1)
-    frames = dataset(root, indices=3, **FEW)
-    with pytest.raises(DataError, match=r'expected at most 0\.5 of 3 frames'):
-        [frames[i] for i in range(3)]
 
 
 def test_flags_of_two_processes_become_one_count(root, monkeypatch):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,11 +72,6 @@ def test_fewer_cameras_in_another_order(toy_root):
     assert (both[0]['inputs']['intrinsics'] == all_six[0]['inputs']['intrinsics'][[4, 1]]).all()
 
 
-def test_missing_camera(toy_root):
-    with pytest.raises(DataError, match='expected the camera CAM_TOP, found CAM_FRONT_LEFT'):
-        build(toy_root, cameras=['CAM_TOP'])
-
-
 def test_without_labels(toy_root, tmp_path):
     infos = json.loads((toy_root / 'cvt_io_infos_val.json').read_text())
     for info in infos['data_list']:
@@ -94,41 +86,11 @@ def test_without_labels(toy_root, tmp_path):
     assert 'gt_bev' not in dataset[0]['data_samples']
 
 
-def test_other_grid_refuses_to_start(toy_root):
-    with pytest.raises(DataError, match=r'no labels of grid 100x100_50x50m.*200x200_100x100m.*--bev-size 100 100'):
-        build(toy_root, bev_grid=dict(size=(100, 100), metres=(50.0, 50.0)))
-
-
-def test_label_file_of_another_grid(toy_root, tmp_path):
-    root = tmp_path / 'copy'
-    shutil.copytree(toy_root, root)
-    for path in (root / 'cvt_io_labels/48x48_48x48m').rglob('*.png'):
-        shutil.copy(path, root / 'cvt_io_labels/200x200_100x100m' / path.parent.name)
-    with pytest.raises(DataError, match='expected a label on the grid'):
-        build(root)[0]
-
-
-def test_nothing_prepared_names_both_commands(tmp_path):
+def test_what_is_not_prepared_names_the_commands(toy_root, tmp_path):
     with pytest.raises(DataError, match=r'(?s)create_data\.py nuscenes.*create_data\.py toy'):
         build(tmp_path)
-
-
-@pytest.mark.parametrize('content', ['{"metainfo": {}}', '[1]', '{', '{"metainfo": {}, "data_list": [{"a": 1}]}'])
-def test_broken_infos_name_the_file(toy_root, tmp_path, content):
-    (tmp_path / 'cvt_io_labels').symlink_to(toy_root / 'cvt_io_labels')
-    (tmp_path / 'cvt_io_infos_train.json').write_text(content)
-    with pytest.raises(DataError, match=r'cvt_io_infos_train\.json'):
-        build(tmp_path)
-
-
-def test_broken_image_names_the_file(toy_root, tmp_path):
-    root = tmp_path / 'copy'
-    shutil.copytree(toy_root, root)
-    dataset = build(root)
-    path = dataset.get_data_info(0)['images'][3]['path']
-    Path(path).write_bytes(Path(path).read_bytes()[:500])
-    with pytest.raises(DataError, match=re.escape(path)):
-        dataset[0]
+    with pytest.raises(DataError, match=r'no labels of grid 100x100_50x50m.*200x200_100x100m.*--bev-size 100 100'):
+        build(toy_root, bev_grid=dict(size=(100, 100), metres=(50.0, 50.0)))
 
 
 def test_controls(toy_root):

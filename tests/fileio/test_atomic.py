@@ -3,21 +3,14 @@ import pytest
 from projects.CVT_IO.cvt_io.fileio.atomic import remove_temporaries, write_atomic
 
 
-def test_write_replaces_and_leaves_nothing_else(tmp_path):
+def test_write_replaces_the_whole_file_or_nothing(tmp_path):
     path = tmp_path / 'a.json'
     write_atomic(path, b'old')
     write_atomic(path, b'new')
-    assert [p.name for p in tmp_path.iterdir()] == ['a.json']
-    assert path.read_bytes() == b'new'
-
-
-def test_failed_write_keeps_the_old_file(tmp_path):
-    path = tmp_path / 'a.json'
-    write_atomic(path, b'old')
+    assert [p.name for p in tmp_path.iterdir()] == ['a.json'] and path.read_bytes() == b'new'
     with pytest.raises(TypeError):
         write_atomic(path, 'no bytes')
-    assert [p.name for p in tmp_path.iterdir()] == ['a.json']
-    assert path.read_bytes() == b'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['a.json'] and path.read_bytes() == b'new'
 
 
 def test_remove_temporaries_takes_only_those_of_the_name(tmp_path):

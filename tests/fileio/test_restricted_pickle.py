@@ -50,6 +50,8 @@ def test_plain_values_come_back(protocol):
     value = OrderedDict(a=[1, -2.5, 'ü', None, True, 1 << 70], b=({'c': ()}, [[]]))
     if protocol >= 3:  # before, bytes are the call of a codec
         value['c'] = b'\0'
+    if protocol >= 5:
+        value['d'] = bytearray(b'abc')
     assert load(value, protocol) == value
     assert type(load(value, protocol)) is OrderedDict
 
@@ -65,22 +67,13 @@ def test_everything_else_is_inert(foreign, protocol):
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_nothing_is_called(protocol, tmp_path):
-    victim = tmp_path / 'created'
-    for call in (
-        Calls(os.mkdir, str(victim)),
-        Calls(eval, f'open({str(victim)!r}, "w")'),
-        Calls(getattr, 'a', 'upper'),
-    ):
+    victim = f'{tmp_path}/created'
+    for call in (Calls(os.mkdir, victim), Calls(eval, f'open({victim!r}, "w")'), Calls(getattr, 'a', 'upper')):
         assert isinstance(load([call], protocol)[0], Inert)
-    assert not victim.exists()
-
-
-def test_what_was_got_by_a_call_cannot_be_called_either(tmp_path):
-    victim = tmp_path / 'created'
-    # GLOBAL os.mkdir; REDUCE with no argument; REDUCE the result with the path.
-    data = b'cos\nmkdir\n)R(V' + str(victim).encode() + b'\ntR.'
+    # What a call gave cannot be called either. GLOBAL os.mkdir; REDUCE without argument; REDUCE that with the path.
+    data = b'cos\nmkdir\n)R(V' + victim.encode() + b'\ntR.'
     assert isinstance(RestrictedUnpickler(data, 'x', strict=False).load(), Inert)
-    assert not victim.exists()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_extension_codes_do_not_bypass_the_list():
@@ -98,26 +91,44 @@ def test_allowed_names_stand_for_what_the_list_says():
     assert RestrictedUnpickler(data, 'x', {('posix', 'getcwd'): lambda: 'ours'}).load() == 'ours'
 
 
+#: (), ((), ()), … forty deep: to hash it takes 2⁴⁰ steps, none of which can be interrupted.
+DEEP = b')' + b'2\x86' * 40
+UNREADABLE, SHORT = r'^x\.ckpt: unreadable pickle: ', 'unreadable pickle: error: unpack requires'
+KEY, ITEM = 'a key made of tuples or sets', r'expected a (dict|list|set), found a (NoneType|dict|list)'
+
+
 @pytest.mark.parametrize(
-    'data',
+    ('data', 'message'),
     [
-        b'',
-        b'no pickle',
-        pickle.dumps([1, 2, 3])[:-3],
-        b'\x80\xff.',  # a protocol of the future
-        b'(lp0\n',  # no end
-        b'a.',  # pops from an empty stack
-        b'Pabc\n.',  # a persistent id, of which there are none here
-        b'cos\n',
-        b']' + b'2' * 5 + b'e.',
-        b'I' + b'9' * 10_000 + b'\n.',  # more digits than Python converts
-        b'h\x05.',  # a memo entry that is not there
-        b'\x80\x04\x95' + b'\xff' * 8 + b'.',  # a frame longer than the file
+        (b'', UNREADABLE),
+        (b'no pickle', UNREADABLE),
+        (pickle.dumps([1, 2, 3])[:-3], UNREADABLE),
+        (b'\x80\xff.', UNREADABLE),  # a protocol of the future
+        (b'(lp0\n', UNREADABLE),  # no end
+        (b'a.', UNREADABLE),  # pops from an empty stack
+        (b'Pabc\n.', UNREADABLE),  # a persistent id, of which there are none here
+        (b'cos\n', UNREADABLE),
+        (b']' + b'2' * 5 + b'e.', UNREADABLE),
+        (b'I' + b'9' * 10_000 + b'\n.', UNREADABLE),  # more digits than Python converts
+        (b'h\x05.', UNREADABLE),  # a memo entry that is not there
+        (b'\x80\x04\x95' + b'\xff' * 8 + b'.', UNREADABLE),  # a frame longer than the file
+        *((b'N' + number, SHORT) for number in (b'\x8b', b'r', b'j\0', b'G123', b'J', b'X\1', b'\x95\0')),
+        (b'}' + DEEP + b'Ns.', KEY),  # SETITEM
+        (b'}(' + DEEP + b'Nu.', KEY),  # SETITEMS
+        (b'(' + DEEP + b'Nd.', KEY),  # DICT
+        (b'\x8f(' + DEEP + b'\x90.', KEY),  # ADDITEMS
+        (b'(' + DEEP + b'\x91.', KEY),  # FROZENSET
+        (b'ccollections\nOrderedDict\n]' + DEEP + b'N\x86a\x85R.', KEY),
+        (DEEP + b'NR.', 'a call without a tuple of arguments'),
+        *((data, ITEM) for data in (b'NNNs.', b'N(NNu.', b'NNa.', b'N(Ne.', b'N(N\x90.', b'}Na.', b']NNs.')),
+        (b'\x96' + (1 << 28).to_bytes(8, 'little') + b'x.', UNREADABLE),
+        (b'\x80\x02' + DEEP + b'b.', r'^x\.ckpt: '),  # each level doubles what its text would be
     ],
 )
-def test_broken_pickles_are_one_kind_of_error(data):
-    with pytest.raises(DataError, match=r'^x\.ckpt: unreadable pickle: '):
-        RestrictedUnpickler(data, 'x.ckpt', strict=False).load()
+def test_broken_pickles_are_one_short_error(data, message):
+    with pytest.raises(DataError, match=message) as caught:
+        RestrictedUnpickler(data, 'x.ckpt', strict=message != UNREADABLE).load()
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(
@@ -125,6 +136,7 @@ def test_broken_pickles_are_one_kind_of_error(data):
     [
         b'Nr\xff\xff\xff\xff0N.',  # memo index 4,294,967,295
         b'\x8e' + (1 << 60).to_bytes(8, 'little') + b'x.',  # a byte string of an exabyte
+        b'\x96' + (1 << 28).to_bytes(8, 'little') + b'x.',  # a bytearray takes all there is; its end is missing
     ],
 )
 def test_claimed_sizes_take_no_memory(data):
@@ -158,68 +170,7 @@ def test_an_ordered_dict_keeps_its_methods():
     assert list(loaded.values()) == [1]
 
 
-def test_errors_stay_short():
-    """(()), ((),()), … by memo: each level doubles what its text would be."""
-    data = b'\x80\x02)' + b'2\x86' * 40 + b'b.'
-    with pytest.raises(DataError) as caught:
-        RestrictedUnpickler(data, 'x').load()
-    assert len(str(caught.value)) < 300
-
-
-def test_a_claimed_bytearray_takes_no_memory():
-    tracemalloc.start()
-    try:
-        found = RestrictedUnpickler(b'\x96' + (1 << 28).to_bytes(8, 'little') + b'x.', 'x')
-        with pytest.raises(DataError):
-            found.load()  # the array takes all there is, and the end is missing
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 1e6
-
-
-def test_bytearrays_come_back():
-    assert load(bytearray(b'abc'), 5) == bytearray(b'abc')
-
-
-@pytest.mark.parametrize('number', [b'\x8b', b'r', b'j\0', b'G123', b'J', b'X\1', b'\x95\0'])
-def test_numbers_that_end_too_early(number):
-    with pytest.raises(DataError, match='unreadable pickle: error: unpack requires'):
-        RestrictedUnpickler(b'N' + number, 'x').load()
-
-
-#: (), ((), ()), … forty deep: to hash it takes 2⁴⁰ steps, none of which can be interrupted.
-DEEP = b')' + b'2\x86' * 40
-
-
-@pytest.mark.parametrize(
-    'data',
-    [
-        b'}' + DEEP + b'Ns.',  # SETITEM
-        b'}(' + DEEP + b'Nu.',  # SETITEMS
-        b'(' + DEEP + b'Nd.',  # DICT
-        b'\x8f(' + DEEP + b'\x90.',  # ADDITEMS
-        b'(' + DEEP + b'\x91.',  # FROZENSET
-        b'ccollections\nOrderedDict\n]' + DEEP + b'N\x86a\x85R.',
-    ],
-)
-def test_keys_in_keys_are_refused(data):
-    with pytest.raises(DataError, match='a key made of tuples or sets'):
-        RestrictedUnpickler(data, 'x').load()
-
-
 @pytest.mark.parametrize('key', ['a', 1, None, (1, 'b'), frozenset([1]), b'x', 1.5])
 def test_other_keys_come_back(key):
     assert load({key: 1}, 4) == {key: 1}
     assert load(OrderedDict([(key, 1)]), 4) == {key: 1}
-
-
-def test_what_is_called_is_not_spelled_out():
-    with pytest.raises(DataError, match='a call without a tuple of arguments'):
-        RestrictedUnpickler(DEEP + b'NR.', 'x').load()
-
-
-@pytest.mark.parametrize('data', [b'NNNs.', b'N(NNu.', b'NNa.', b'N(Ne.', b'N(N\x90.', b'}Na.', b']NNs.'])
-def test_items_go_into_containers_alone(data):
-    with pytest.raises(DataError, match=r'expected a (dict|list|set), found a (NoneType|dict|list)'):
-        RestrictedUnpickler(data, 'x').load()

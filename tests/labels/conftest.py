@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from nuscenes import NuScenes
 
 from .nuscenes.nuscenes_tree import VERSION, Tables, write_tree
 
@@ -14,6 +15,12 @@ def shared_tree(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('nuscenes')
     write_tree(root)
     return root
+
+
+@pytest.fixture(scope='session')
+def nusc(shared_tree) -> NuScenes:
+    """The devkit's view of ``shared_tree``."""
+    return NuScenes(VERSION, str(shared_tree), verbose=False)
 
 
 @pytest.fixture

@@ -31,18 +31,14 @@ CATEGORIES = {
 
 
 @pytest.mark.parametrize(('category', 'name'), CATEGORIES.items())
-def test_class_of(category, name):
+def test_category(category, name):
     index = class_of(category)
     assert (None if index is None else CLASSES[index]) == name
+    assert is_vehicle(category) == category.startswith('vehicle.')
 
 
 def test_first_class_in_order_wins():
     assert class_of('vehicle.bicycle.truck') == 5
-
-
-@pytest.mark.parametrize('category', CATEGORIES)
-def test_vehicles_are_those_with_the_word(category):
-    assert is_vehicle(category) == category.startswith('vehicle.')
 
 
 def test_class_order_and_groups():

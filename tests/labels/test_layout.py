@@ -19,11 +19,6 @@ def test_paths(tmp_path):
     assert label_dir('a', 'tag', BEVGrid()).as_posix() == 'a/tag_labels/200x200_100x100m'
 
 
-def test_finished_labels_are_found(tmp_path):
-    folder = finish(tmp_path, 'tag', WIDE)
-    assert check_label_grid(labels_root(tmp_path, 'tag'), WIDE) == folder
-
-
 def test_missing_grid_names_the_others_and_the_command(tmp_path):
     finish(tmp_path, 'tag', WIDE)
     finish(tmp_path, 'tag', BEVGrid((50, 50)))
@@ -44,14 +39,12 @@ def test_default_tag_and_no_grid_at_all(tmp_path):
     assert '--bev-offset' not in str(info.value)
 
 
-def test_unfinished_labels(tmp_path):
-    label_dir(tmp_path, 'tag', WIDE).mkdir(parents=True)
-    with pytest.raises(DataError, match='unfinished labels of grid 400x200_100x50m'):
-        check_label_grid(labels_root(tmp_path, 'tag'), WIDE)
-
-
-def test_other_format(tmp_path):
-    folder = finish(tmp_path, 'tag', WIDE)
+def test_finished_unfinished_and_other_format(tmp_path):
+    root, folder = labels_root(tmp_path, 'tag'), finish(tmp_path, 'tag', WIDE)
+    assert check_label_grid(root, WIDE) == folder
     (folder / 'grid.json').write_text('{"format": 0}')
     with pytest.raises(DataError, match=r'grid\.json: expected .*found'):
-        check_label_grid(labels_root(tmp_path, 'tag'), WIDE)
+        check_label_grid(root, WIDE)
+    (folder / 'grid.json').unlink()
+    with pytest.raises(DataError, match='unfinished labels of grid 400x200_100x50m'):
+        check_label_grid(root, WIDE)

@@ -184,16 +184,11 @@ def test_paths_that_are_no_configs(tmp_path, served, path, message):
 
 
 @pytest.mark.parametrize(
-    'name', ['../evil', '/etc/passwd', 'configs/cvt', '..', 'http://host/cvt_io_v2_2_toy', '', 'a\0b']
+    'names',
+    [[name] for name in ('../evil', '/etc/passwd', 'configs/cvt', '..', 'http://host/cvt_io_v2_2_toy', '', 'a\0b')]
+    + [[REPO / 'configs/cvt.py', name] for name in ('../evil', 'http://host/toy', 'a/b')],
 )
-def test_names_that_are_no_models(name):
+def test_names_that_are_no_models_or_weights(names):
     with watch() as seen, pytest.raises(DataError, match='no such model in the zoo'):
-        find_model(name)
-    assert [event for event in seen if is_network(event)] == []
-
-
-@pytest.mark.parametrize('name', ['../evil', 'http://host/toy', 'a/b'])
-def test_names_that_are_no_weights(name):
-    with watch() as seen, pytest.raises(DataError, match='no such model in the zoo'):
-        find_model(REPO / 'configs/cvt.py', name)
+        find_model(*names)
     assert [event for event in seen if is_network(event)] == []

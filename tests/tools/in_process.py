@@ -1,8 +1,11 @@
-"""Runs a tool in this process, as importing everything takes longer than most tests."""
+"""Runs a tool: in this process, as importing everything takes longer than most tests, or as a user does."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from unittest import mock
 
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
@@ -19,3 +22,11 @@ def run_tool(tool: str, *words: object) -> str | int | None:
             return cli.run(module.main)
         except SystemExit as end:
             return end.code
+
+
+def run_process(*words: object, cwd: object, **env: str) -> subprocess.CompletedProcess:
+    """Python with these words in a process of its own, without display and without our PYTHONPATH."""
+    environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'DISPLAY')}
+    environment |= {'OMP_NUM_THREADS': '1'} | env
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from tests.analysis.run_logs import notes_rows, training_row, write_log
 from tests.tiny import REPO
+from tests.tools.in_process import run_process, run_tool
 
-TOOL = REPO / 'tools/analysis_tools/analyze_logs.py'
+TOOL = 'tools/analysis_tools/analyze_logs.py'
 
 
 @pytest.fixture(scope='module')
@@ -27,39 +23,14 @@ def work_dir(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('analyze_logs', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def call(tool, monkeypatch):
-    """Runs the tool in this process; returns what it exits with (``None`` if all went well)."""
-
-    def run(*words: object) -> object:
-        monkeypatch.setattr(sys, 'argv', ['analyze_logs.py', *map(str, words)])
-        monkeypatch.delenv('DISPLAY', raising=False)
-        try:
-            cli.run(tool.main)
-        except SystemExit as stop:
-            return stop.code
-        return None
-
-    return run
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch):
+    monkeypatch.delenv('DISPLAY', raising=False)
 
 
 def test_compare_from_the_command_line(work_dir, tmp_path):
-    result = subprocess.run(
-        [sys.executable, TOOL, 'compare', work_dir, '--to', 'cvt_io_v2_1', '--out', 'c.png', '--out-json', 'c.json'],
-        cwd=tmp_path,
-        env={key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'DISPLAY')},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    words = ('compare', work_dir, '--to', 'cvt_io_v2_1', '--out', 'c.png', '--out-json', 'c.json')
+    result = run_process(REPO / TOOL, *words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-2000:]
     assert f'{work_dir}: level with cvt_io_v2_1 at step 29,547' in result.stdout
     assert Image.open(tmp_path / 'c.png').size == (1400, 1050)
@@ -67,20 +38,17 @@ def test_compare_from_the_command_line(work_dir, tmp_path):
     assert (data['verdict'], data['step'], len(data['validation']), len(data['training'])) == ('level', 29_547, 21, 60)
 
 
-def test_plot_curve(call, work_dir, tmp_path):
-    out = tmp_path / 'curves.png'
-    keys = ['loss', 'vehicle/IoU@0.50']
-    assert (
-        call('plot_curve', work_dir, '--keys', *keys, '--legend', 'x', 'y', '--smooth', 5, '--title', 't', '--out', out)
-        is None
-    )
+def test_plot_curve(work_dir, tmp_path):
+    out, keys = tmp_path / 'curves.png', ['loss', 'vehicle/IoU@0.50']
+    words = ('--keys', *keys, '--legend', 'x', 'y', '--smooth', 5, '--title', 't', '--out', out)
+    assert run_tool(TOOL, 'plot_curve', work_dir, *words) is None
     assert Image.open(out).size == (1400, 1050) and out.stat().st_size > 20_000
 
 
-def test_cal_train_time(call, tmp_path, capsys):
+def test_cal_train_time(tmp_path, capsys):
     times = {50: 2.0, 100: 0.4, 150: 0.6}
     log = write_log(tmp_path, [training_row(step, time=time) for step, time in times.items()])
-    assert call('cal_train_time', log) is None
+    assert run_tool(TOOL, 'cal_train_time', log) is None
     # Without the first row: mean 0.5. All of it: 50 · 3.0 s = 2.5 minutes.
     assert capsys.readouterr().out.splitlines() == [
         f'----- {log} -----',
@@ -90,7 +58,7 @@ def test_cal_train_time(call, tmp_path, capsys):
         'training time of steps 1 to 150: 0:02:30, excluding validations',
         '',
     ]
-    assert call('cal_train_time', log, '--include-outliers') is None
+    assert run_tool(TOOL, 'cal_train_time', log, '--include-outliers') is None
     assert 'mean 1.0000 s' in capsys.readouterr().out
 
 
@@ -108,13 +76,13 @@ def test_cal_train_time(call, tmp_path, capsys):
         (['cal_train_time', 'nowhere'], 'nowhere: no such log file or work folder'),
     ],
 )
-def test_errors_are_one_line(call, work_dir, tmp_path, monkeypatch, words, message):
+def test_errors_are_one_line(work_dir, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    error = call(*(work_dir if word == 'LOG' else word for word in words))
+    error = run_tool(TOOL, *(work_dir if word == 'LOG' else word for word in words))
     assert error.startswith('error: ') and message in error and '\n' not in error
     assert not [*tmp_path.iterdir()]
 
 
-def test_unlogged_run_of_the_notes_is_refused(call, work_dir, capsys):
-    assert call('compare', work_dir, '--to', 'cvt') == 2
+def test_unlogged_run_of_the_notes_is_refused(work_dir, capsys):
+    assert run_tool(TOOL, 'compare', work_dir, '--to', 'cvt') == 2
     assert "invalid choice: 'cvt'" in capsys.readouterr().err

@@ -13,16 +13,20 @@ from pathlib import Path
 import pytest
 
 from tests.labels.nuscenes.nuscenes_tree import write_tree
+from tests.tools.in_process import run_process
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / 'tools/create_data.py')]
-
-
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
 
 
+def start(*arguments) -> subprocess.Popen:
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], env=ENVIRONMENT, **pipes)
+
+
 def create_data(*arguments, cwd=None) -> subprocess.CompletedProcess:
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+    return run_process(*COMMAND[1:], *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope='module')
@@ -71,9 +75,7 @@ def test_killed_at_random_moments_and_run_again(tree, whole, tmp_path, workers, 
     arguments = ['nuscenes', '--root-path', tree, '--version', 'v1.0-mini', '--out-dir', out, '--workers', workers]
     kills = 0
     for _ in range(times):
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = start(*arguments)
         there = len(list(out.rglob('*.png')))
         aim = there + rng.randrange(1, 30)
         while process.poll() is None and len(list(out.rglob('*.png'))) < aim:
@@ -174,16 +176,7 @@ def test_error_of_the_toy_world_is_one_line(main, tmp_path, capsys):
 def test_shards_at_the_same_time_in_one_folder(main, tree, whole, tmp_path, capsys):
     """Two run, one of them is killed and run again; the merge waits for it, and then all is as one run makes it."""
     paths = ['--root-path', tree, '--version', 'v1.0-mini', '--out-dir', tmp_path, '--workers', 1]
-    first, second = (
-        subprocess.Popen(
-            [*COMMAND, 'nuscenes', *map(str, paths), '--shard', f'{i}/2'],
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in (1, 2)
-    )
+    first, second = (start('nuscenes', *paths, '--shard', f'{i}/2') for i in (1, 2))
     label = next(name for name in whole if name.endswith('sample13.png'))  # an odd one is of the second shard
     while second.poll() is None and not (tmp_path / label).exists():
         time.sleep(0.001)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
 from tests.apis.conftest import frame  # noqa: F401
 from tests.apis.toy_inputs import mmdet3d_pickle, rig_json
 from tests.tiny import REPO
-from tests.tools.in_process import run_tool
+from tests.tools.in_process import run_process, run_tool
 
 DEMO = 'demo/bev_demo.py'
 MODEL = ('cvt_io_v2_2_toy', '--device', 'cpu')
@@ -20,14 +18,14 @@ MODEL = ('cvt_io_v2_2_toy', '--device', 'cpu')
 
 def test_from_another_folder_as_a_process(tmp_path, toy_root, frame):  # noqa: F811
     path = rig_json(frame, tmp_path / 'rig.json', cameras=3)
-    words = [sys.executable, REPO / DEMO, path, *MODEL, '--print-result', '--score-thr', '0.4']
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    words = (REPO / DEMO, path, *MODEL, '--print-result', '--score-thr', '0.4')
+    done = run_process(*words, cwd=tmp_path)
     result = json.loads(done.stdout)
     assert result['score_thr'] == 0.4 and len(result['cameras']) == 3
     assert 'resized to 112 × 63' in done.stderr and '1 frames, 0 skipped' in done.stderr
     written = {str(file.relative_to(tmp_path / 'outputs')) for file in (tmp_path / 'outputs').rglob('*.*')}
-    stems = ['preds/drive_first.json', 'preds/drive_first.npz', 'preds/drive_first_vehicle.png', 'vis/drive_first.png']
-    assert written == {*stems}
+    stem = 'preds/drive_first'
+    assert written == {f'{stem}.json', f'{stem}.npz', f'{stem}_vehicle.png', 'vis/drive_first.png'}
 
 
 def test_several_inputs_and_flags(tmp_path, toy_root, frame, capsys):  # noqa: F811

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -84,27 +83,15 @@ def test_wrong_graph_is_not_written(tmp_path, checkpoint, monkeypatch, capsys):
     assert 'no frames available for verification: ' in printed and 'noise, batch 1: ' in printed
 
 
-@pytest.mark.parametrize(
-    ('words', 'message'),
-    [
-        (['--opset', '9'], 'error: opset 9: expected 18 to 25'),
-        (['--cfg-options', 'model.neck.latent_size=3'], 'is it a checkpoint of this config?'),
-    ],
-)
-def test_export_says_what_is_wrong(tmp_path, checkpoint, words, message):
-    options = as_arguments(LATENT_OPTIONS)
-    words = [*words, *options] if '--cfg-options' in words else [*words, '--cfg-options', *options]
-    assert message in run_tool(EXPORT, TOY_CONFIG, checkpoint, tmp_path / 'x.onnx', *words)
+def test_export_says_what_is_wrong(tmp_path, checkpoint):
+    out, other = tmp_path / 'x.onnx', as_arguments(LATENT_OPTIONS | {'model.neck.latent_size': 3})
+    assert 'none.py' in run_tool(EXPORT, 'none.py', checkpoint, out)
+    assert 'none.pth' in run_tool(EXPORT, TOY_CONFIG, 'none.pth', out)
+    assert 'is it a checkpoint of this config?' in run_tool(EXPORT, CVT_TOY, checkpoint, out)
+    message = run_tool(EXPORT, TOY_CONFIG, checkpoint, out, '--cfg-options', *other)
+    assert 'is it a checkpoint of this config?' in message
+    assert run_tool(EXPORT, TOY_CONFIG, checkpoint, out, '--opset', 9).startswith('error: opset 9: expected 18 to 25')
     assert not [*tmp_path.iterdir()]
-
-
-def test_export_without_config_or_checkpoint_or_extra(tmp_path, checkpoint, monkeypatch):
-    assert 'none.py' in run_tool(EXPORT, 'none.py', checkpoint, tmp_path / 'x.onnx')
-    assert 'none.pth' in run_tool(EXPORT, TOY_CONFIG, 'none.pth', tmp_path / 'x.onnx')
-    assert 'is it a checkpoint of this config?' in run_tool(EXPORT, CVT_TOY, checkpoint, tmp_path / 'x.onnx')
-    monkeypatch.setitem(sys.modules, 'onnxscript', None)
-    message = run_tool(EXPORT, TOY_CONFIG, checkpoint, tmp_path / 'x.onnx')
-    assert message == 'error: onnxscript is not installed: pip install -r requirements/deploy.txt'
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,7 @@ from PIL import Image
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.visualization.dataset_panel import CLASS_COLORS
 from tests.tiny import REPO, TOY_CONFIG
-from tests.tools.in_process import run_tool
+from tests.tools.in_process import run_process, run_tool
 
 PRINT, BROWSE = 'tools/misc/print_config.py', 'tools/misc/browse_dataset.py'
 CONFIG = REPO / 'configs/cvt_io_v2_2.py'
@@ -56,16 +53,8 @@ def test_print_config_errors(words, message):
 
 
 def test_browse_as_a_user_does(toy_root, tmp_path):
-    environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'DISPLAY')}
-    words = ('--num', '2', '--cfg-options', f'data_root={toy_root}')
-    result = subprocess.run(
-        [sys.executable, REPO / BROWSE, TOY_CONFIG, '--output-dir', 'out', *words],
-        cwd=tmp_path,
-        env=environment | {'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    words = (TOY_CONFIG, '--output-dir', 'out', '--num', 2, '--cfg-options', f'data_root={toy_root}')
+    result = run_process(REPO / BROWSE, *words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-2000:]
     assert len([*(tmp_path / 'out').glob('scene-*_*.png')]) == len([*(tmp_path / 'out').iterdir()]) == 2
     assert '2/2' in result.stderr

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from projects.CVT_IO.cvt_io.zoo.catalogue import read_catalogue
 from tests.tiny import REPO
+from tests.tools.in_process import run_process, run_tool
 
-TOOL = REPO / 'tools/model_zoo.py'
+TOOL = 'tools/model_zoo.py'
 CONTENT = pickle.dumps('weights of a toy')
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NAME = f'toy-{SHA256[:8]}.pth'
 
 
-@pytest.fixture(scope='module')
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location('model_zoo', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def run(tool, tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch, capsys):
     """Runs the tool in ``tmp_path``; the zoo has `plain` without and `toy` with weights, in the folder `published`."""
     (tmp_path / 'published').mkdir()
     (tmp_path / 'published' / NAME).write_bytes(CONTENT)
@@ -45,19 +33,13 @@ Models:
     Results: [{{Metrics: {{Vehicle IoU@0.50: 0.25}}}}]
 """)
     catalogue = read_catalogue(tmp_path / 'metafile.yml')
-    monkeypatch.setattr(tool, 'read_catalogue', lambda: catalogue)
+    monkeypatch.setattr('projects.CVT_IO.cvt_io.zoo.catalogue.read_catalogue', lambda: catalogue)
     monkeypatch.delenv('CVT_IO_ZOO_MIRROR', raising=False)
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> tuple[object, str, str]:
         """Exit code or message, stdout, stderr."""
-        monkeypatch.setattr(sys, 'argv', ['model_zoo.py', *words])
-        code: object = 0
-        try:
-            tool.cli.run(tool.main)
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
+        return run_tool(TOOL, *words) or 0, *capsys.readouterr()
 
     return call
 
@@ -87,13 +69,6 @@ def test_download_elsewhere(run, tmp_path):
     assert [path.name for path in (tmp_path / 'a/b').iterdir()] == [NAME]
 
 
-def test_download_from_a_mirror(run, tmp_path, monkeypatch):
-    (tmp_path / 'published').rename(tmp_path / 'mirror')
-    assert 'No such file' in str(run('download', 'toy')[0])
-    monkeypatch.setenv('CVT_IO_ZOO_MIRROR', (tmp_path / 'mirror').as_uri())
-    assert run('download', 'toy')[0] == 0
-
-
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
@@ -120,19 +95,11 @@ def test_verify(run, tmp_path):
 
 def test_as_a_user_runs_it(tmp_path):
     """From another folder: the real catalogue, and an error."""
-    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'} | {'OMP_NUM_THREADS': '1'}
-
-    def user(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, TOOL, *words], cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120
-        )
-
-    listed = user('list')
+    listed = run_process(REPO / TOOL, 'list', cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
     assert all(f' {name} ' in listed.stdout for name in read_catalogue())
-    wrong = user('download', 'cvt_io_v2_2')
-    assert wrong.returncode == 1
-    assert wrong.stdout == ''
+    wrong = run_process(REPO / TOOL, 'download', 'cvt_io_v2_2', cwd=tmp_path)
+    assert wrong.returncode == 1 and wrong.stdout == ''
     assert wrong.stderr.splitlines()[-1].startswith('error: cvt_io_v2_2: no weights are published')
     assert 'Traceback' not in wrong.stderr
     assert [*Path(tmp_path).iterdir()] == []

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from projects.CVT_IO.cvt_io.errors import DataError
+from projects.CVT_IO.cvt_io.fileio.checks import image_path
+from projects.CVT_IO.cvt_io.visualization.scene import frame_name
 from tests.audit import is_network, watch
 from tests.safety import payloads
-from tests.safety.payloads import ESCAPES, PROTOCOLS, TAGS, Gadgets
+from tests.safety.payloads import ESCAPES, PROTOCOLS, TAGS, URLS, Gadgets
 from tests.torture.readers import READERS, fault_of, quiet
 
 #: Containers of a pickle by the suffix of the file, which some readers check.
@@ -105,6 +107,22 @@ def test_yaml_builds_no_objects(folders, tag, text):
     with pytest.raises(DataError):
         READERS['catalogue'](files / 'x.yml')
     assert fault_of(READERS['catalogue'], files / 'x.yml', victim) is None
+
+
+@pytest.mark.parametrize('path', [*ESCAPES, *URLS])
+def test_image_paths_stay_below_their_folder(tmp_path, path):
+    with contextlib.suppress(DataError):
+        found = Path(image_path(path, tmp_path, 'x.json'))
+        assert found.is_relative_to(tmp_path) and '..' not in found.parts and found != tmp_path
+
+
+def test_tokens_and_scenes_become_plain_file_names(tmp_path):
+    parts = (*ESCAPES, *URLS, '.', '.hidden', '~', '-rf', 'x' * 5000, 'ü/ü', 'a\nb', 'CON')
+    for scene in parts:
+        for token in parts:
+            path = tmp_path / f'{frame_name(scene, token)}.png'
+            assert path.parent == path.resolve().parent == tmp_path and '\0' not in path.name
+            assert len(path.name.encode()) <= 255 and not path.name.startswith('.')
 
 
 def test_what_is_watched(tmp_path):

@@ -108,12 +108,6 @@ def test_a_mistake_is_told_in_one_line(read, right, wrong, message):
     assert '\n' not in str(caught.value)
 
 
-def test_nothing_in_a_catalogue_is_run(read, tmp_path):
-    with pytest.raises(DataError, match='expected YAML'):
-        read(f'Models: !!python/object/apply:os.mkdir ["{tmp_path}/executed"]')
-    assert not (tmp_path / 'executed').exists()
-
-
 def test_no_catalogue(tmp_path):
     with pytest.raises(DataError, match=r'none\.yml: cannot be read: No such file'):
         read_catalogue(Path(tmp_path, 'none.yml'))

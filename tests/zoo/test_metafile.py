@@ -56,16 +56,11 @@ def test_configs_and_code_exist(models):
 
 
 @pytest.mark.parametrize('name', NOTES)
-def test_figures_are_the_notes_and_say_so(models, name):
+def test_figures_are_the_notes_and_say_so_and_no_weights_are_claimed(models, name):
     row, metadata = notes_table()[name], models[name].get('Metadata', {})
     assert metadata == {key: value for key, field in FIGURES.items() if (value := getattr(row, field)) is not None}
     assert read_catalogue()[name].metrics == ({} if row.iou is None else {NOTES_IOU: row.iou})
-    assert 'original notes' in NOTES_IOU
-
-
-@pytest.mark.parametrize('name', NOTES)
-def test_no_weights_are_claimed_for_the_models_of_the_notes(models, name):
-    assert 'Weights' not in models[name]
+    assert 'original notes' in NOTES_IOU and 'Weights' not in models[name]
 
 
 def test_published_files_of_the_checkout_are_those_of_the_catalogue():

@@ -18,10 +18,11 @@ from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio.atomic import write_result
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import load_config, require_data
+from projects.CVT_IO.cvt_io.zoo.catalogue import published_weights, read_catalogue
 
 REPO = Path(__file__).resolve().parents[2]
-CONFIG = REPO / 'configs/toy/cvt_io_v2_2_toy.py'
-WEIGHTS = REPO / 'projects/CVT_IO/weights/cvt_io_v2_2_toy-71191bb3.pth'
+CONFIG = REPO / 'configs/toy/cvt_io_v3_toy.py'
+WEIGHTS = REPO / published_weights(read_catalogue(), 'cvt_io_v3_toy').location
 #: From the toy world's validation split: a daylight scene and a frame of it; the explorer's frame and cell; a frame
 #: with many classes.
 SCENE, FRAME = 'scene-0554', 3

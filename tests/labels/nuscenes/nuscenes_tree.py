@@ -36,15 +36,9 @@ CATEGORIES = (
     'movable_object.trafficcone',
 )
 _EMPTY_LAYERS = [
-    'drivable_area',
-    'road_block',
-    'ped_crossing',
-    'walkway',
-    'stop_line',
-    'carpark_area',
-    'traffic_light',
+    'drivable_area', 'road_block', 'ped_crossing', 'walkway', 'stop_line', 'carpark_area', 'traffic_light',
     'lane_connector',
-]
+]  # fmt: skip
 
 
 class Tables(dict):
@@ -90,6 +84,11 @@ def write_tree(
     return tables
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, temporary ones too."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
 def write_tables(root: Path, tables: dict, version: str = VERSION) -> None:
     """Writes the tables' files."""
     (root / version).mkdir(parents=True, exist_ok=True)
@@ -113,15 +112,8 @@ def _add_scene(tables: Tables, rng, sensors: dict, categories: list[str], scene:
     name, location, position = scene
     log = tables.add('log', logfile=name, vehicle='n', date_captured='', location=location)
     samples = [f'{name}-sample{i}' for i in range(frames)]
-    scene_token = tables.add(
-        'scene',
-        name=name,
-        log_token=log,
-        nbr_samples=frames,
-        first_sample_token=samples[0],
-        last_sample_token=samples[-1],
-        description='',
-    )
+    ends = dict(first_sample_token=samples[0], last_sample_token=samples[-1])
+    scene_token = tables.add('scene', name=name, log_token=log, nbr_samples=frames, description='', **ends)
     rig = {channel: _add_calibration(tables, rng, channel, token) for channel, token in sensors.items()}
     for i, sample in enumerate(samples):
         links = {'prev': samples[i - 1] if i else '', 'next': samples[i + 1] if i + 1 < frames else ''}
@@ -135,14 +127,9 @@ def _add_scene(tables: Tables, rng, sensors: dict, categories: list[str], scene:
                     sample_token=sample,
                     ego_pose_token=_add_pose(tables, rng, position),
                     calibrated_sensor_token=calibration,
-                    timestamp=1000 + i,
-                    fileformat='jpg',
-                    is_key_frame=key,
-                    height=height,
-                    width=width,
                     filename=f'{folder}/{channel}/{name}_{i}.jpg',
-                    prev='',
-                    next='',
+                    **dict(timestamp=1000 + i, is_key_frame=key, height=height, width=width),
+                    **dict(fileformat='jpg', prev='', next=''),
                 )
         for _ in range(boxes):
             _add_box(tables, rng, sample, categories[rng.integers(len(categories))], position)
@@ -161,19 +148,14 @@ def _add_calibration(tables: Tables, rng: np.random.Generator, channel: str, sen
 
 def _add_box(tables: Tables, rng: np.random.Generator, sample: str, category: str, position: tuple) -> None:
     instance = tables.add('instance', category_token=category, nbr_annotations=1)
+    unused = dict(prev='', next='', num_lidar_pts=0, num_radar_pts=0, attribute_tokens=[])
     tables.add(
         'sample_annotation',
-        sample_token=sample,
-        instance_token=instance,
+        **dict(sample_token=sample, instance_token=instance, **unused),
         visibility_token=str(rng.integers(1, 5)),
-        attribute_tokens=[],
         translation=[*(np.array(position) + rng.uniform(-60, 60, 2)).tolist(), rng.normal()],
         size=[rng.uniform(0.3, 3), rng.uniform(0.3, 12), rng.uniform(1, 4)],
         rotation=random_rotation(rng, 0.2),
-        prev='',
-        next='',
-        num_lidar_pts=0,
-        num_radar_pts=0,
     )
 
 

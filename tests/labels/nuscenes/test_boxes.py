@@ -85,21 +85,20 @@ def test_hidden_and_outside_vehicles_are_not_kept():
     np.testing.assert_array_equal(bits > 0, instances > 0)
 
 
-def test_emergency_vehicles_are_vehicles_of_no_class():
-    bits, instances, vehicles = draw_boxes([box(2, 0, 'vehicle.emergency.police', 2)], np.eye(4), GRID)
-    assert not bits.any()
-    assert instances.any()
-    assert vehicles == [(5.0, 3.0, 2)]
-
-
 @pytest.mark.parametrize(
-    ('category', 'bit'), [('human.pedestrian.adult', 9), ('static_object.bicycle_rack', None), ('animal', None)]
+    ('category', 'bit', 'vehicle'),
+    [
+        ('vehicle.emergency.police', None, True),
+        ('human.pedestrian.adult', 9, False),
+        ('static_object.bicycle_rack', None, False),
+        ('animal', None, False),
+    ],
 )
-def test_others_are_no_vehicles(category, bit):
-    bits, instances, vehicles = draw_boxes([box(2, 0, category, 0)], np.eye(4), GRID)
+def test_vehicles_of_no_class_and_classes_of_no_vehicle(category, bit, vehicle):
+    bits, instances, vehicles = draw_boxes([box(2, 0, category, 2)], np.eye(4), GRID)
     assert set(np.unique(bits)) == ({0} if bit is None else {0, 1 << bit})
-    assert not instances.any()
-    assert vehicles == []
+    assert instances.any() == vehicle
+    assert vehicles == [(5.0, 3.0, 2)] * vehicle
 
 
 def test_no_annotation():

@@ -14,18 +14,13 @@ from projects.CVT_IO.cvt_io.labels.layout import label_dir
 from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 from projects.CVT_IO.cvt_io.labels.nuscenes.shards import Shard
 
-from .nuscenes_tree import VERSION, write_tables
+from .nuscenes_tree import VERSION, contents, write_tables
 
 GRID = BEVGrid((50, 50), (50, 50))
 
 
 def run(root: Path, out_dir: Path, **options):
     return convert(root, VERSION, out_dir, grid=GRID, progress=False, **options)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, temporary ones too."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
 
 
 def labels(out_dir: Path) -> list[Path]:
@@ -81,7 +76,7 @@ def test_shards_in_turn_then_merged_are_one_run(shared_tree, whole, tmp_path, co
     """Also eleven shards of nine frames."""
     for i in range(1, count + 1):
         before = len(labels(tmp_path))
-        summary = run(shared_tree, tmp_path, shard=Shard(i, count))
+        summary = run(shared_tree, tmp_path, shard=Shard(i, count), workers=2 * (count == 3))
         made = len(labels(tmp_path)) - before
         assert (len(summary.label_bytes), summary.kept, sum(summary.frames.values())) == (made, 0, made)
         assert made in (9 // count, 9 // count + 1)
@@ -90,15 +85,6 @@ def test_shards_in_turn_then_merged_are_one_run(shared_tree, whole, tmp_path, co
     assert contents(tmp_path) == whole
     assert merged.frames == dict(train=6, val=3)
     assert (merged.kept, sorted(merged.label_bytes)) == (9, sorted(path.stat().st_size for path in labels(tmp_path)))
-
-
-def test_folders_of_several_machines_are_copied_together(shared_tree, whole, tmp_path):
-    for i in (1, 2, 3):
-        run(shared_tree, tmp_path / f'{i}', shard=Shard(i, 3), workers=2)
-    for i in (3, 1, 2):
-        shutil.copytree(tmp_path / f'{i}', tmp_path / 'out', dirs_exist_ok=True)
-    run(shared_tree, tmp_path / 'out', merge=3)
-    assert contents(tmp_path / 'out') == whole
 
 
 def test_a_shard_leaves_what_others_are_writing(shared_tree, whole, tmp_path):
