@@ -5,7 +5,6 @@ import argparse
 from pathlib import Path
 
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
@@ -24,9 +23,7 @@ docs/attention.md for how to read the maps."""
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=DESCRIPTION)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser = cli.config_parser(DESCRIPTION, checkpoint='required', device=True)
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--frames', nargs='+', metavar='TOKEN', help='show the samples with these tokens or prefixes')
     which.add_argument(
@@ -35,8 +32,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, metavar='FILE.html', help='write the page to this file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='val', help='default: %(default)s')
     parser.add_argument('--group', metavar='NAME', help='label group to show (default: the first)')
-    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
-    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 

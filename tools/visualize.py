@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from mmengine.device import get_device
 from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
@@ -36,9 +35,7 @@ draw a map that fuses the predictions of all frames."""
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=DESCRIPTION)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser = cli.config_parser(DESCRIPTION, checkpoint='required', device=True)
     parser.add_argument('--scene', required=True, metavar='NAME', help='name of the scene, e.g. scene-0003')
     parser.add_argument('--out', type=Path, metavar='X', help='video X.mp4, animation X.gif, or folder of pictures')
     parser.add_argument('--stitched', type=Path, metavar='MAP.png', help='write the map of the scene to this file')
@@ -46,8 +43,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--group', metavar='NAME', help='label group to draw (default: the first)')
     parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
     parser.add_argument('--fps', type=float, default=KEY_FRAMES, help='frames per second (default: %(default)g)')
-    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
-    cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.out is None and args.stitched is None:
         parser.error('one of --out, --stitched is required')

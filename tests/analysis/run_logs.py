@@ -39,8 +39,8 @@ def notes_rows(name: str, until: int = 10**9, shift: float = 0.0) -> list[dict]:
     The notes' steps count from 0, mmengine's from 1.
     """
     losses, points = notes.training_curves()[name], notes.validation_curves()[name]
-    rows = [training_row(point.step + 1, point.mean_loss) for point in losses]
-    rows += [validation_row(point.step + 1, point.iou_050 + shift, point.iou_040) for point in points]
+    rows = [training_row(int(point.step) + 1, point.mean_loss) for point in losses]
+    rows += [validation_row(int(point.step) + 1, point.iou_050 + shift, point.iou_040) for point in points]
     return [row for row in sorted(rows, key=lambda row: row['step']) if row['step'] <= until]
 
 

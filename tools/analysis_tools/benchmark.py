@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
 from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
@@ -22,12 +21,12 @@ from projects.CVT_IO.cvt_io.runtime.machine import describe_machine, require_dev
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        description='Latency of one forward pass, from normalised images to logits: median, 10th and 90th percentile, '
-        'peak memory. Or of a training step (--train), or the throughput of the data loader (--loader).'
+    parser = cli.config_parser(
+        'Latency of one forward pass, from normalised images to logits: median, 10th and 90th percentile, '
+        'peak memory. Or of a training step (--train), or the throughput of the data loader (--loader).',
+        checkpoint='optional',
+        device=True,
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: random weights, equally fast)')
     parser.add_argument(
         '--vs',
         nargs='+',
@@ -41,7 +40,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--log-interval', type=cli.positive_int, metavar='N', help='print medians after every N calls')
     parser.add_argument('--batch-size', type=cli.positive_int, default=1, help='frames per call (default: 1)')
-    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions')
     parser.add_argument('--data', action='store_true', help='use frames of the test set instead of noise')
@@ -49,7 +47,6 @@ def parse_args() -> argparse.Namespace:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument('--train', action='store_true', help='time a training step')
     mode.add_argument('--loader', action='store_true', help='time only the training data loader')
-    cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.train and (args.fuse_conv_bn or args.data):
         parser.error('--fuse-conv-bn and --data cannot be combined with --train')

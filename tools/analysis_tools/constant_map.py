@@ -20,13 +20,11 @@ from projects.CVT_IO.cvt_io.runtime.config import ConfigError, build_dataset, lo
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        description='Compute the IoU of the best input-independent map on the test set: the same prediction for every '
+    parser = cli.config_parser(
+        'Compute the IoU of the best input-independent map on the test set: the same prediction for every '
         "frame, chosen with the test set's own labels. A model that uses its input must be well above it."
     )
-    parser.add_argument('config', help='config file')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
-    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 

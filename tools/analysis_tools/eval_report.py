@@ -4,7 +4,6 @@
 import argparse
 from pathlib import Path
 
-from mmengine.device import get_device
 from tqdm import tqdm
 
 from projects.CVT_IO.cvt_io.analysis.eval_report import DatasetStatistics, markdown, scores_as_data, write_report
@@ -21,17 +20,15 @@ from projects.CVT_IO.cvt_io.visualization.scene import predict_frames
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        description='Report statistics of the vehicles in the test set, and IoU and recall by distance and by '
-        'visibility, as report.json, report.md and report.png.'
+    parser = cli.config_parser(
+        'Report statistics of the vehicles in the test set, and IoU and recall by distance and by '
+        'visibility, as report.json, report.md and report.png.',
+        checkpoint='required',
+        device=True,
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the report')
     parser.add_argument('--num', type=cli.positive_int, metavar='N', help='use N evenly spaced frames (default: all)')
     parser.add_argument('--score-thr', type=float, default=0.5, metavar='P', help='threshold (default: %(default)s)')
-    parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
-    cli.add_cfg_options(parser)
     args = parser.parse_args()
     if not 0 < args.score_thr < 1:
         parser.error(f'--score-thr: expected a number between 0 and 1, got {args.score_thr}')

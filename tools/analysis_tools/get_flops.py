@@ -25,17 +25,15 @@ EXPLANATIONS = {
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        description="Count a model's parameters and the multiply-accumulates of one forward pass at batch 1.",
+    parser = cli.config_parser(
+        "Count a model's parameters and the multiply-accumulates of one forward pass at batch 1.",
         epilog='The counts follow from tensor shapes alone; neither a GPU nor a data set is needed.',
     )
-    parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape', type=int, nargs=2, metavar=('H', 'W'), help='image size (default: that of the test pipeline)'
     )
     parser.add_argument('--cameras', type=int, default=CAMERAS, help='number of images (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the counts to this file')
-    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -31,12 +31,11 @@ PYTORCH = 'pytorch'
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        description='Time a forward pass, from images to logits, in PyTorch (BatchNorms folded), ONNX Runtime and '
-        'OpenVINO in turn on the CPU, and measure the peak memory of loading the model and calling it once.'
+    parser = cli.config_parser(
+        'Time a forward pass, from images to logits, in PyTorch (BatchNorms folded), ONNX Runtime and '
+        'OpenVINO in turn on the CPU, and measure the peak memory of loading the model and calling it once.',
+        checkpoint='optional',
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: random weights, equally fast)')
     parser.add_argument('--onnx', type=Path, metavar='MODEL.onnx', help='time this file (default: export the config)')
     parser.add_argument('--whole-batch', action='store_true', help='export with --whole-batch')
     parser.add_argument(
@@ -52,7 +51,6 @@ def parse_args() -> argparse.Namespace:
         '--warm-up', type=cli.positive_int, default=WARM_UP, help='untimed calls of each (default: %(default)s)'
     )
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the figures to this file')
-    cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.onnx and args.whole_batch:
         parser.error('--whole-batch cannot be combined with --onnx')

@@ -23,12 +23,11 @@ FRAMES = 4
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(
-        description='Export to ONNX: imgs (b, n, 3, H, W), intrinsics (b, n, 3, 3) and cam_from_ego (b, n, 4, 4) → '
-        'logits (b, outputs, h, w).'
+    parser = cli.config_parser(
+        'Export to ONNX: imgs (b, n, 3, H, W), intrinsics (b, n, 3, 3) and cam_from_ego (b, n, 4, 4) → '
+        'logits (b, outputs, h, w).',
+        checkpoint='required',
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, metavar='OUT.onnx', help='file to write')
     parser.add_argument('--dynamic-batch', action='store_true', help='support any batch size (default: 1)')
     parser.add_argument('--uint8', action='store_true', help='take RGB images in 0…255 and normalise in the graph')
@@ -59,7 +58,6 @@ def parse_args() -> argparse.Namespace:
         'the file if a logit differs by more than '
         + ' or '.join(f'{limit:g} ({precision})' for precision, limit in TOLERANCES.items()),
     )
-    cli.add_cfg_options(parser)
     args = parser.parse_args()
     if args.out.suffix != '.onnx':
         parser.error(f'{args.out}: expected a name that ends in .onnx')

@@ -14,12 +14,10 @@ from projects.CVT_IO.cvt_io.runtime.config import load_config, require_data
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description="Compute metrics of an exported model on its config's test set.")
-    parser.add_argument('config', help='config file')
+    parser = cli.config_parser("Compute metrics of an exported model on its config's test set.")
     parser.add_argument('model', type=Path, metavar='MODEL.onnx', help='file exported by export_onnx.py')
     parser.add_argument('--runtime', choices=RUNTIMES, default=ONNXRUNTIME, help='runtime (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the metrics to this file')
-    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -27,8 +27,7 @@ original tables rather than the infos, so they verify the labels."""
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=DESCRIPTION)
-    parser.add_argument('config', help='config file')
+    parser = cli.config_parser(DESCRIPTION)
     parser.add_argument('--output-dir', type=Path, metavar='DIR', help='write <scene>_<sample token>.png here')
     parser.add_argument('--not-show', action='store_true', help='do not open windows (implied without a display)')
     parser.add_argument('--show-interval', type=float, default=2, metavar='S', help='seconds per window')
@@ -38,7 +37,6 @@ def parse_args() -> argparse.Namespace:
     which.add_argument('--frames', nargs='+', metavar='TOKEN', help='draw the samples with these tokens or prefixes')
     parser.add_argument('--dataset', type=Path, metavar='FILE', help='description that create_data.py was given')
     parser.add_argument('--no-boxes', action='store_true', help='do not read the tables and do not draw boxes')
-    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -17,10 +17,8 @@ CHUNK = 64
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=DESCRIPTION)
-    parser.add_argument('config', help='config file')
+    parser = cli.config_parser(DESCRIPTION)
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
-    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from ..cvt_io.analysis.figures import COLORS, DPI
 from ..cvt_io.analysis.logs import Run
+from ..cvt_io.analysis.markdown import markdown_table, show
 from .toy_runs import ToyRun
 
 RATES = (3e-4, 1e-3, 4e-3, 1e-2)
@@ -90,14 +91,12 @@ def by_setting(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Mappi
 def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
     """A row per setting: final loss and IoU at each rate, and the sensitivity."""
     rates = sorted({result['lr'] for result in results.values()})
-    lines = [
-        '| | ' + ' | '.join(f'{rate:g}' for rate in rates) + ' | LR sensitivity |',
-        '| --- |' + ' --: |' * (len(rates) + 1),
-    ]
+    rows = []
     for label, group in by_setting(results).items():
         found = {result['lr']: f'{result["last_loss"]:.4f} ({result["iou"]:.2f})' for result in group}
-        whole = f'{_sensitivity(group):.4f}' if len(group) == len(rates) else '–'
-        lines.append(f'| {label} | ' + ' | '.join(found.get(rate, '–') for rate in rates) + f' | {whole} |')
+        whole = show(_sensitivity(group) if len(group) == len(rates) else None, '{:.4f}')
+        rows.append([label, *(found.get(rate, '–') for rate in rates), whole])
+    lines = markdown_table(['', *(f'{rate:g}' for rate in rates), 'LR sensitivity'], rows)
     return '\n'.join(lines) + '\n\nFinal training loss (IoU@0.50 on 240 unseen frames) by peak learning rate.\n'
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..cvt_io.analysis.complexity import count_complexity
 from ..cvt_io.analysis.logs import Run
+from ..cvt_io.analysis.markdown import markdown_table
 from ..cvt_io.analysis.train_time import train_time
 from ..cvt_io.runtime.batches import image_size
 from ..cvt_io.runtime.config import build_model, load_config
@@ -14,16 +15,8 @@ from .toy_runs import ToyRun
 
 _KEYS = ('vehicle/IoU@0.50', 'vehicle/IoU@0.40')
 _HEADER = (
-    ('model', '---'),
-    ('seed', '--:'),
-    ('peak rate', '--:'),
-    ('Params', '--:'),
-    ('GMAC', '--:'),
-    ('s/step', '--:'),
-    ('unseen scenes', '--:'),
-    ('other world', '--:'),
-    ('images of other frames', '--:'),
-)
+    'model', 'seed', 'peak rate', 'Params', 'GMAC', 's/step', 'unseen scenes', 'other world', 'images of other frames',
+)  # fmt: skip
 
 
 def summary(run: ToyRun, log: Run, tests: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
@@ -56,8 +49,7 @@ def markdown(results: Mapping[str, Mapping[str, Any]], floors: Mapping[str, floa
         floors: IoU of the best input-independent map, ``unseen`` and ``other_world``.
         steps: of each training.
     """
-    lines = ['| ' + ' | '.join(cells) + ' |' for cells in zip(*_HEADER, strict=True)]
-    lines += ['| ' + ' | '.join(_cells(result)) + ' |' for result in results.values()]
+    lines = markdown_table(_HEADER, map(_cells, results.values()))
     known = f'{floors["unseen"]:.3f} | {floors["other_world"]:.3f}'
     lines += [
         f'| best input-independent map | | | | | | {known} | |',

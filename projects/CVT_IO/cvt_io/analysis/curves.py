@@ -176,9 +176,8 @@ def notes_side(name: str) -> Side:
     if name not in LOGGED_RUNS:
         raise DataError(f'{name}: expected a run that the notes logged, one of {", ".join(LOGGED_RUNS)}')
     points, losses = notes.validation_curves()[name], notes.training_curves()[name]
-    steps = np.array([point.step for point in points]) + 1
-    iou = {field: Curve(steps, np.array([getattr(point, field) for point in points])) for field in IOU_KEYS}
-    loss = Curve(np.array([point.step for point in losses]) + 1, np.array([point.mean_loss for point in losses]))
+    iou = {field: Curve(points.step + 1, points[field]) for field in IOU_KEYS}
+    loss = Curve(losses.step + 1, losses.mean_loss)
     return Side(name, iou, loss, *_judged(iou['iou_050'], loss))
 
 

@@ -20,6 +20,7 @@ from ..fileio.atomic import write_json, write_result
 from ..geometry import BEVGrid
 from ..labels.codec import StoredLabel
 from .figures import COLORS, DPI, save_figure
+from .markdown import markdown_table, show
 
 TOKEN_NAMES = {1: '0–40', 2: '40–60', 3: '60–80', 4: '80–100'}  # percent of the vehicle that is visible
 _HISTOGRAM_STEP = 5  # metres
@@ -86,21 +87,21 @@ def markdown(report: dict[str, Any]) -> str:
         f'{dataset["frames"]} frames with {dataset["vehicles"]} vehicles on the grid; per frame: '
         f'mean {per_frame["mean"]:.1f}, median {per_frame["median"]:g}, maximum {per_frame["max"]}.',
         '',
-        *_table(
+        *markdown_table(
             ('visibility', 'vehicles'),
             [(f'{token}: {TOKEN_NAMES[int(token)]} %', n) for token, n in dataset['visibility'].items()],
         ),
     ]
     for name, scores in report['groups'].items():
-        lines += ['', f'## {name}', '', f'IoU@{threshold:.2f} {_show(scores["overall"]["iou"])}', '']
-        rows = [(f'{band} m', _show(s['iou']), _show(s['recall'])) for band, s in scores['by_distance_m'].items()]
-        lines += _table(('distance', 'IoU', 'recall'), rows)
+        lines += ['', f'## {name}', '', f'IoU@{threshold:.2f} {show(scores["overall"]["iou"])}', '']
+        rows = [(f'{band} m', show(s['iou']), show(s['recall'])) for band, s in scores['by_distance_m'].items()]
+        lines += markdown_table(('distance', 'IoU', 'recall'), rows)
         if 'by_visibility' in scores:
             rows = [
-                (f'{token}: {TOKEN_NAMES[int(token)]} %', _show(s['iou']), _show(s['recall']))
+                (f'{token}: {TOKEN_NAMES[int(token)]} %', show(s['iou']), show(s['recall']))
                 for token, s in scores['by_visibility'].items()
             ]
-            lines += ['', *_table(('visibility', 'IoU, others ignored', 'recall'), rows)]
+            lines += ['', *markdown_table(('visibility', 'IoU, others ignored', 'recall'), rows)]
     lines += [
         '',
         'By distance: cells by their distance from the ego, ignoring low visibility as the main metric does. By '
@@ -172,12 +173,3 @@ def _bars(ax: Axes, names: Sequence[str], scores: Sequence[dict[str, Any]], labe
     ax.set_xlim(-0.7, len(names) - 0.3)
     ax.set_xlabel(label, parse_math=False)
     ax.set_ylim(0, 1.12)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = [header, ['---', *['--:'] * (len(header) - 1)], *rows]
-    return ['| ' + ' | '.join(map(str, line)) + ' |' for line in lines]
-
-
-def _show(value: float | None) -> str:
-    return '–' if value is None else f'{value:.3f}'

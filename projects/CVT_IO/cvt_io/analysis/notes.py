@@ -8,11 +8,11 @@ The log of ``cvt_io_v1_1`` starts from an earlier checkpoint; ``cvt_io_v2_6_reru
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 _DATA = Path(__file__).with_name('data')
 
@@ -34,56 +34,26 @@ class NotesRow:
     cost_ms: float | None
 
 
-@dataclass(frozen=True)
-class ValidationPoint:
-    """A validation of a run: IoU at two thresholds, with the visibility mask and over all pixels, and the loss."""
-
-    step: int
-    iou_050: float
-    iou_040: float
-    iou_050_all_pixels: float
-    iou_040_all_pixels: float
-    val_loss: float
-
-
-@dataclass(frozen=True)
-class TrainingPoint:
-    """Training loss over ten logged points (500 steps) up to ``step``."""
-
-    step: int
-    mean_loss: float
-    max_loss: float
-
-
 @cache
 def notes_table() -> dict[str, NotesRow]:
     """The notes' table by config name, in the original order; ``cvt`` is the baseline."""
-    return {
-        name: NotesRow(*(float(value) if value else None for value in values))
-        for name, *values in _rows('notes_table.csv')
-    }
+    with (_DATA / 'notes_table.csv').open(newline='') as file:
+        _, *table = csv.reader(file)
+    return {name: NotesRow(*(float(value) if value else None for value in values)) for name, *values in table}
 
 
 @cache
-def validation_curves() -> dict[str, list[ValidationPoint]]:
-    """Validations of each logged run, by step."""
-    curves = defaultdict(list)
-    for run, step, *values in _rows('notes_val_curves.csv'):
-        curves[run].append(ValidationPoint(int(step), *map(float, values)))
-    return dict(curves)
+def validation_curves() -> dict[str, np.recarray]:
+    """Validations of each logged run by column: step, IoUs with the visibility mask and over all pixels, loss."""
+    return _curves('notes_val_curves.csv')
 
 
 @cache
-def training_curves() -> dict[str, list[TrainingPoint]]:
-    """Training losses of each logged run, by step."""
-    curves = defaultdict(list)
-    for run, step, mean, maximum in _rows('notes_train_curves.csv'):
-        curves[run].append(TrainingPoint(int(step), float(mean), float(maximum)))
-    return dict(curves)
+def training_curves() -> dict[str, np.recarray]:
+    """Mean and maximum of the training loss over ten logged points (500 steps) up to ``step``, of each logged run."""
+    return _curves('notes_train_curves.csv')
 
 
-def _rows(name: str) -> Iterator[list[str]]:
-    with (_DATA / name).open(newline='') as file:
-        reader = csv.reader(file)
-        next(reader)  # the header
-        yield from reader
+def _curves(name: str) -> dict[str, np.recarray]:
+    rows = np.genfromtxt(_DATA / name, delimiter=',', names=True, dtype=None, encoding='utf-8').view(np.recarray)
+    return {run: rows[rows.run == run] for run in dict.fromkeys(rows.run.tolist())}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from .markdown import markdown_table, show
 from .scaling import AXES, FIGURES, Cost, Growth
 
 _UNITS = {'time': ('{:.0f} ms', 1), 'memory': ('{:.0f} MiB', 1)}
@@ -13,7 +14,7 @@ _GIGA = ('{:.3f} G', 1e9)
 def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
     """Tables of slopes and of the points they are fitted to, with an explanation."""
     slopes = [
-        [AXES[growth.axis].unit, growth.model, *(_show(value, '{:z.2f}') for value in growth.exponents().values())]
+        [AXES[growth.axis].unit, growth.model, *(show(value, '{:z.2f}') for value in growth.exponents().values())]
         for growth in growths
     ]
     points = [
@@ -22,9 +23,9 @@ def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
         for cost in growth.costs
     ]
     lines = [
-        *_table(['exponent over', 'model', *FIGURES], slopes, words=2),
+        *markdown_table(['exponent over', 'model', *FIGURES], slopes, words=2),
         '',
-        *_table(['what grows', 'to', 'model', *FIGURES], points, words=3),
+        *markdown_table(['what grows', 'to', 'model', *FIGURES], points, words=3),
         '',
         f'Time and peak memory (above the idle size): {mode}, medians; {machine}. MACs: multiply-accumulates of the '
         'whole model, then by part. Exponents: slopes of log-log fits; 0 is constant, 1 proportional, 2 quadratic.',
@@ -32,19 +33,9 @@ def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> list[str]:
-    """Lines of a table; the first ``words`` columns are text, the others numbers."""
-    rule = ['---'] * words + ['--:'] * (len(header) - words)
-    return ['| ' + ' | '.join(cells) + ' |' for cells in (header, rule, *rows)]
-
-
 def _cells(cost: Cost) -> list[str]:
     cells = []
     for name, value in cost.figures().items():
         form, unit = _UNITS.get(name, _GIGA)
-        cells.append(_show(None if value is None else value / unit, form))
+        cells.append(show(None if value is None else value / unit, form))
     return cells
-
-
-def _show(value: float | None, form: str) -> str:
-    return '–' if value is None else form.format(value)

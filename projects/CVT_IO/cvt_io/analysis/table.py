@@ -10,12 +10,12 @@ from typing import Any
 
 from ..errors import DataError
 from .complexity import Complexity
+from .markdown import markdown_table, show
 from .notes import NotesRow, notes_table
 
 IOU_KEY = 'vehicle/IoU@0.50'
 BASE = 'cvt'
 NOTHING = NotesRow(None, None, None, None)
-_MISSING = '–'
 
 
 @dataclass(frozen=True)
@@ -67,26 +67,14 @@ def read_result(folder: Path | None, config: str) -> float | None:
 
 
 _HEADER = (
-    ('config', '---'),
-    ('IoU@0.50, notes', '--:'),
-    ('ours', '--:'),
-    ('Params, notes', '--:'),
-    ('ours, their way', '--:'),
-    ('all', '--:'),
-    ('FLOPs, notes', '--:'),
-    ('ours, their way', '--:'),
-    ('all MACs', '--:'),
-    ('Cost-Time, notes', '--:'),
-    (f'of {BASE}', '--:'),
-    ('ours', '--:'),
-    ('of {base}', '--:'),
-)
+    'config', 'IoU@0.50, notes', 'ours', 'Params, notes', 'ours, their way', 'all', 'FLOPs, notes', 'ours, their way',
+    'all MACs', 'Cost-Time, notes', f'of {BASE}', 'ours',
+)  # fmt: skip
 
 
 def markdown(rows: Sequence[Row], machine: str | None, mode: str | None) -> str:
     """The table, followed by an explanation of its columns."""
-    header = [tuple(cell.format(base=base_of(rows)) for cell in cells) for cells in zip(*_HEADER, strict=True)]
-    lines = ['| ' + ' | '.join(cells) + ' |' for cells in (*header, *map(_cells, rows))]
+    lines = markdown_table([*_HEADER, f'of {base_of(rows)}'], map(_cells, rows))
     lines += [
         '',
         '*Notes*: the original experiment notes (nuScenes vehicles, validation split, their GPU). *Ours, their way*: '
@@ -102,23 +90,19 @@ def _cells(row: Row) -> list[str]:
     notes, count, cost = row.notes, row.complexity, row.cost
     return [
         row.config,
-        _show(notes.iou, '{:.3g}'),
-        _show(row.iou, '{:.3f}', 'not measured'),
-        _show(notes.params_k, '{:.2f}K'),
+        show(notes.iou, '{:.3g}'),
+        show(row.iou, '{:.3f}', 'not measured'),
+        show(notes.params_k, '{:.2f}K'),
         f'{count.params_notes:,}',
         f'{count.params:,}',
-        _show(notes.gflops, '{:.4g}G'),
+        show(notes.gflops, '{:.4g}G'),
         f'{count.macs_notes / 1e9:.4f}G',
         f'{count.macs / 1e9:.3f}G',
-        _show(notes.cost_ms, '{:.4g}ms'),
-        _show(row.notes_ratio(), '{:.3f}'),
-        _show(cost and cost['median_ms'], '{:.0f}ms', 'not measured'),
-        _show(cost and cost['ratio'], '{:.3f}', 'not measured'),
+        show(notes.cost_ms, '{:.4g}ms'),
+        show(row.notes_ratio(), '{:.3f}'),
+        show(cost and cost['median_ms'], '{:.0f}ms', 'not measured'),
+        show(cost and cost['ratio'], '{:.3f}', 'not measured'),
     ]
-
-
-def _show(value: object, form: str, missing: str = _MISSING) -> str:
-    return missing if value is None else form.format(value)
 
 
 def as_data(rows: Sequence[Row], machine: str | None, mode: str | None) -> dict[str, Any]:

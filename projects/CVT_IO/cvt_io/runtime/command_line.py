@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 
 from ..errors import DataError
 from .process_errors import (
@@ -94,6 +95,28 @@ def add_cfg_options(parser: argparse.ArgumentParser, *aliases: str) -> None:
         metavar='KEY=VALUE',
         help='override settings of the config; a list as key="[a,b]" or key=a,b; data_root=FOLDER moves every data set',
     )
+
+
+def config_parser(
+    description: str, checkpoint: str | None = None, device: bool = False, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Creates the parser of a tool with the arguments ``config`` and ``--cfg-options``.
+
+    Args:
+        description: of the tool; ``epilog`` follows the arguments.
+        checkpoint: ``required`` or ``optional`` adds this argument.
+        device: whether to add ``--device``.
+    """
+    parser = argparse.ArgumentParser(description=description, epilog=epilog)
+    parser.add_argument('config', help='config file')
+    if checkpoint == 'required':
+        parser.add_argument('checkpoint', help='checkpoint file')
+    elif checkpoint == 'optional':
+        parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: random weights, equally fast)')
+    if device:
+        parser.add_argument('--device', default=get_device(), help='cpu, cuda, cuda:1 … (default: %(default)s)')
+    add_cfg_options(parser)
+    return parser
 
 
 def positive_int(text: str) -> int:
