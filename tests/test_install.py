@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,23 +21,9 @@ from projects.CVT_IO.cvt_io_mmcv_ops import OperatorFinder
 
 ROOT = Path(__file__).parents[1]
 SHELL_TOOLS = [
-    'awk',
-    'bash',
-    'cat',
-    'chmod',
-    'cp',
-    'df',
-    'dirname',
-    'env',
-    'grep',
-    'mkdir',
-    'mktemp',
-    'mv',
-    'nproc',
-    'rm',
-    'sed',
+    'awk', 'bash', 'cat', 'chmod', 'cp', 'df', 'dirname', 'env', 'grep', 'mkdir', 'mktemp', 'mv', 'nproc', 'rm', 'sed',
     'sha256sum',
-]
+]  # fmt: skip
 
 # Answers what the script asks a Python; pip's calls go to $PIP_LOG; `-m venv` and `-m pip wheel` leave their files.
 FAKE_PYTHON = """#!/usr/bin/env bash
@@ -117,29 +104,40 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def refuses(machine: Machine, *parts: str, **variables: str) -> None:
-    """Hold that the set-up stops with a message of these parts, before pip was called or a venv made."""
+def without(name: str) -> Callable[[Machine], None]:
+    return lambda machine: (machine.bin / name).unlink()
+
+
+def free_kib(kib: int) -> Callable[[Machine], None]:
+    return lambda machine: machine.add('df', f'#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 {kib} 99% /"\n')
+
+
+@pytest.mark.parametrize(
+    ('change', 'variables', 'parts'),
+    [
+        (None, dict(FAKE_VERSION='3.9'), ('Python 3.10, 3.11 or 3.12 is needed', 'python3.11 is 3.9', 'numpy')),
+        (None, dict(FAKE_VERSION='3.13'), ('Python 3.10, 3.11 or 3.12 is needed', 'python3.11 is 3.13', 'numpy')),
+        (None, dict(PYTHON='/nowhere/python'), ('is needed, found no /nowhere/python',)),
+        (without('python3.11'), {}, ('Python 3.10, 3.11 or 3.12 is needed, found none',)),
+        (None, dict(FAKE_NO_VENV='1'), ('no venv module', 'python3.11-venv')),
+        # 6 GiB and a bit: 6,500,000 of 1024 bytes = 6.2 GiB.
+        (free_kib(6_500_000), {}, ('7 GB of free disk', '{checkout}', 'found 6 GB')),
+        (without('g++'), dict(MMCV_OPS='1'), ('C++ compiler', 'g++')),
+        (None, dict(MMCV_OPS='1', CXX='clang++-99'), ('C++ compiler', 'clang++-99')),
+        (None, dict(MMCV_OPS='1', FAKE_INCLUDE='/gone'), ('/gone/Python.h', 'python3.11-dev')),
+    ],
+)  # fmt: skip
+def test_refused_before_anything_is_made(
+    machine: Machine, change: Callable | None, variables: dict[str, str], parts: tuple[str, ...]
+) -> None:
+    if change:
+        change(machine)
     result = machine.run(**variables)
     assert result.returncode == 1, result
-    assert 'setup: error:' in result.stderr
-    for part in parts:
-        assert part in result.stderr
+    for part in ('setup: error:', *parts):
+        assert part.format(checkout=machine.checkout) in result.stderr
     assert machine.pip_calls() == []
     assert not (machine.checkout / '.venv').exists()
-
-
-@pytest.mark.parametrize('version', ['3.9', '3.13'])
-def test_another_python_is_refused(machine: Machine, version: str) -> None:
-    refuses(machine, 'Python 3.10, 3.11 or 3.12 is needed', f'python3.11 is {version}', 'numpy', FAKE_VERSION=version)
-
-
-def test_a_named_python_is_the_only_candidate(machine: Machine) -> None:
-    refuses(machine, 'is needed, found no /nowhere/python', PYTHON='/nowhere/python')
-
-
-def test_no_python_at_all(machine: Machine) -> None:
-    (machine.bin / 'python3.11').unlink()
-    refuses(machine, 'Python 3.10, 3.11 or 3.12 is needed, found none')
 
 
 @pytest.mark.parametrize('named', [{}, {'PYTHON': 'python3.12'}])
@@ -169,30 +167,9 @@ def test_a_python_of_another_name_is_found(machine: Machine) -> None:
     assert f'with {machine.bin}/python\n' in result.stdout
 
 
-def test_missing_venv_module(machine: Machine) -> None:
-    refuses(machine, 'no venv module', 'python3.11-venv', FAKE_NO_VENV='1')
-
-
-def test_too_little_disk(machine: Machine) -> None:
-    # 6 GiB and a bit: 6,500,000 of 1024 bytes = 6.2 GiB.
-    machine.add('df', '#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 6500000 99% /"\n')
-    refuses(machine, '7 GB of free disk', str(machine.checkout), 'found 6 GB')
-
-
 def test_enough_disk(machine: Machine) -> None:
-    machine.add('df', '#!/bin/sh\necho Filesystem\necho "/dev/x 90000000 1 8500000 99% /"\n')
+    free_kib(8_500_000)(machine)
     assert machine.run().returncode == 0
-
-
-@pytest.mark.parametrize('variables', [{}, {'CXX': 'clang++-99'}])
-def test_no_compiler(machine: Machine, variables: dict[str, str]) -> None:
-    if not variables:
-        (machine.bin / 'g++').unlink()
-    refuses(machine, 'C++ compiler', variables.get('CXX', 'g++'), MMCV_OPS='1', **variables)
-
-
-def test_no_python_headers(machine: Machine) -> None:
-    refuses(machine, '/gone/Python.h', 'python3.11-dev', MMCV_OPS='1', FAKE_INCLUDE='/gone')
 
 
 def test_a_cached_wheel_needs_no_compiler(machine: Machine) -> None:
@@ -213,25 +190,17 @@ def test_a_wheel_of_another_torch_is_not_used(machine: Machine) -> None:
     shutil.rmtree(machine.checkout / '.venv')
     shutil.rmtree(machine.wheels / 'torch-2.13.0+cpu-cp311-linux_x86_64')
     result = machine.run(MMCV_OPS='1')  # the cached wheel is of another torch
-    assert result.returncode == 1
+    assert (result.returncode, machine.builds()) == (1, [])
     assert 'C++ compiler' in result.stderr
-    assert machine.builds() == []
 
 
 def test_first_run_compiles_nothing_and_second_does_nothing(machine: Machine) -> None:
     (machine.bin / 'g++').unlink()
     result = machine.run(FAKE_INCLUDE='/gone')
     assert result.returncode == 0, result.stderr
-    wanted = [
-        'build.txt',
-        'torch==2.13.0',
-        '/.cvt_io_requirements.txt',
-        'opencv-python-headless',
-        '--no-deps mmdet3d==1.4.0',
-        f'--editable {machine.checkout}',
-    ]
+    wanted = ['build.txt', 'torch==2.13.0', '/.cvt_io_requirements.txt', 'opencv-python-headless']
+    wanted += ['--no-deps mmdet3d==1.4.0', f'--editable {machine.checkout}']
     calls = machine.pip_calls()
-    assert len(calls) == len(wanted)
     for call, part in zip(calls, wanted, strict=True):
         assert part in call
     assert all(f'/requirements/{name}.txt' in calls[2] for name in ('tests', 'lint', 'deploy', 'constraints'))
@@ -253,12 +222,9 @@ def test_mmcv_with_operators_is_compiled_once_and_remembered(machine: Machine) -
     (build,) = machine.builds()
     assert build.startswith('|')  # the GPUs were hidden from the build ...
     assert calls[0].startswith('unset|')  # ... and from nothing else
-    assert '--no-build-isolation' in build
-    assert '--no-cache-dir' in build
-    assert [str(p.relative_to(machine.wheels)) for p in machine.wheels.rglob('*.*')] == [
-        'torch-2.13.0+cpu-cp311-linux_x86_64',
-        'torch-2.13.0+cpu-cp311-linux_x86_64/mmcv-2.1.0-fake.whl',
-    ]
+    assert '--no-build-isolation' in build and '--no-cache-dir' in build
+    folder = machine.wheels / 'torch-2.13.0+cpu-cp311-linux_x86_64'
+    assert [*machine.wheels.rglob('*.*')] == [folder, folder / 'mmcv-2.1.0-fake.whl']
     assert not (machine.checkout / '.venv/mmcv-build').exists()
     assert 'mmcv-lite' not in (machine.checkout / '.venv/.cvt_io_requirements.txt').read_text()
 
@@ -273,16 +239,12 @@ def test_an_mmcv_that_is_there_stays(machine: Machine) -> None:
     assert 'mmcv-lite' not in (machine.checkout / '.venv/.cvt_io_requirements.txt').read_text()
 
 
-def test_mmcv_without_operators_again(machine: Machine) -> None:
-    assert machine.run(MMCV_OPS='1').returncode == 0
-    assert machine.run(MMCV_OPS='0', FAKE_NO_MMCV='0').returncode == 0
-    assert any(call.endswith('uninstall --yes mmcv') for call in machine.pip_calls())
-
-
-def test_cache_folder_can_be_moved(machine: Machine, tmp_path: Path) -> None:
+def test_cache_folder_can_be_moved_and_mmcv_go_without_operators_again(machine: Machine, tmp_path: Path) -> None:
     assert machine.run(MMCV_OPS='1', CVT_IO_CACHE=str(tmp_path / 'elsewhere')).returncode == 0
     assert list((tmp_path / 'elsewhere/wheels').glob('torch-*/mmcv-*.whl'))
     assert not machine.wheels.exists()
+    assert machine.run(MMCV_OPS='0', FAKE_NO_MMCV='0').returncode == 0
+    assert any(call.endswith('uninstall --yes mmcv') for call in machine.pip_calls())
 
 
 def test_changed_requirement_installs_again(machine: Machine) -> None:
@@ -310,10 +272,8 @@ def test_half_installed_package_is_removed(machine: Machine) -> None:
         folder.mkdir(parents=True)
         (folder / 'METADATA').touch()
     (whole / 'RECORD').touch()
-    result = machine.run()
-    assert result.returncode == 0, result.stderr
-    assert whole.exists()
-    assert not half.exists()
+    assert machine.run().returncode == 0
+    assert whole.exists() and not half.exists()
 
 
 def test_broken_imports_are_told_and_leave_no_stamp(machine: Machine) -> None:
@@ -338,17 +298,13 @@ def test_chosen_torch_is_installed_remembered_and_replaced(machine: Machine) -> 
     assert install.endswith('torch==2.13.0')
 
 
-@pytest.fixture
-def pins() -> Callable[[str], dict[str, str]]:
-    def read(name: str) -> dict[str, str]:
-        lines = (line.split('#')[0].strip() for line in (ROOT / name).read_text().splitlines())
-        asked = [Requirement(line) for line in lines if '==' in line]
-        return {one.name: str(one.specifier)[2:] for one in asked if not one.marker or one.marker.evaluate()}
-
-    return read
+def pins(name: str) -> dict[str, str]:
+    lines = (line.split('#')[0].strip() for line in (ROOT / name).read_text().splitlines())
+    asked = [Requirement(line) for line in lines if '==' in line]
+    return {one.name: str(one.specifier)[2:] for one in asked if not one.marker or one.marker.evaluate()}
 
 
-def test_files_agree_on_pins(pins: Callable[[str], dict[str, str]]) -> None:
+def test_files_agree_on_pins() -> None:
     runtime, constraints = pins('requirements.txt'), pins('requirements/constraints.txt')
     assert runtime['opencv-python'] == runtime['opencv-python-headless']
     for name, version in pins('requirements/build.txt').items():
@@ -363,12 +319,8 @@ def test_files_agree_on_pins(pins: Callable[[str], dict[str, str]]) -> None:
 
 @pytest.mark.parametrize('target', ['env', 'lint', 'format', 'test', 'demo', 'bench', 'gallery'])
 def test_make_targets_set_up_first(target: str) -> None:
-    env = {
-        name: value for name, value in os.environ.items() if not name.startswith('MAKE')
-    }  # of a `make test` around this
-    printed = subprocess.run(
-        ['make', '-n', target], cwd=ROOT, env=env, text=True, capture_output=True, check=True
-    ).stdout
+    env = {name: value for name, value in os.environ.items() if not name.startswith('MAKE')}  # of a `make test` outside
+    printed = subprocess.check_output(['make', '-n', target], cwd=ROOT, env=env, text=True)
     assert printed.splitlines()[0] == 'bash tools/misc/setup_env.sh'
 
 
@@ -417,25 +369,21 @@ def test_editable_installation_is_not_shadowed(installed: Installed, tmp_path: P
 CALL_NMS = 'import mmcv._ext; print(mmcv._ext.nms(1))'
 
 
-def test_missing_operator_is_named_with_the_remedy(installed: Installed, tmp_path: Path) -> None:
-    write_package(tmp_path / 'mmcv', __init__='')
-    error = installed.run(tmp_path, CALL_NMS)
-    assert error.startswith("RuntimeError: mmcv operator 'nms' is not compiled")
-    assert 'make env MMCV_OPS=1' in error
-
-
-def test_real_operators_take_precedence(installed: Installed, tmp_path: Path) -> None:
-    write_package(tmp_path / 'mmcv', __init__='', _ext='def nms(x): return x + 1')
-    assert installed.run(tmp_path, CALL_NMS) == '2'
-
-
-def test_broken_operators_are_not_hidden(installed: Installed, tmp_path: Path) -> None:
-    write_package(tmp_path / 'mmcv', __init__='', _ext='raise ImportError("undefined symbol")')
-    assert installed.run(tmp_path, CALL_NMS) == 'ImportError: undefined symbol'
-
-
-def test_mmcv_stays_missing_without_mmcv(installed: Installed, tmp_path: Path) -> None:
-    assert installed.run(tmp_path, 'import mmcv.ops') == "ModuleNotFoundError: No module named 'mmcv'"
+@pytest.mark.parametrize(
+    ('modules', 'code', 'said'),
+    [
+        pytest.param(dict(__init__=''), CALL_NMS,
+                     r"RuntimeError: mmcv operator 'nms' is not compiled.*make env MMCV_OPS=1.*", id='missing: remedy'),
+        pytest.param(dict(__init__='', _ext='def nms(x): return x + 1'), CALL_NMS, '2', id='real: takes precedence'),
+        pytest.param(dict(__init__='', _ext='raise ImportError("undefined symbol")'), CALL_NMS,
+                     'ImportError: undefined symbol', id='broken: not hidden'),
+        pytest.param(None, 'import mmcv.ops', "ModuleNotFoundError: No module named 'mmcv'", id='no mmcv: stays so'),
+    ],
+)  # fmt: skip
+def test_operators(installed: Installed, tmp_path: Path, modules: dict | None, code: str, said: str) -> None:
+    if modules:
+        write_package(tmp_path / 'mmcv', **modules)
+    assert re.fullmatch(said, installed.run(tmp_path, code))
 
 
 def test_mmcv_accepts_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,13 +406,8 @@ def test_scripts_run_without_an_installation(folder: str, tmp_path: Path) -> Non
     (tmp_path / 'projects').mkdir()
     (tmp_path / 'projects/__init__.py').touch()
     code = 'import runpy, sys; sys.path.insert(0, sys.argv[1]); import projects.CVT_IO; print(projects.__file__)'
-    run = subprocess.run(
-        [sys.executable, '-S', '-c', code, str(ROOT / folder)],
-        cwd=tmp_path,
-        env={'PYTHONPATH': str(tmp_path)},
-        text=True,
-        capture_output=True,
-    )
+    command, env = [sys.executable, '-S', '-c', code, str(ROOT / folder)], {'PYTHONPATH': str(tmp_path)}
+    run = subprocess.run(command, cwd=tmp_path, env=env, text=True, capture_output=True)
     assert Path(run.stdout.strip()).resolve() == ROOT / 'projects/__init__.py', run.stderr
 
 

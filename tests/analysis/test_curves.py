@@ -50,11 +50,6 @@ def test_the_notes_are_level_with_themselves(against, name):
     np.testing.assert_allclose(ours, theirs)
 
 
-def test_last_common_validations(against):
-    # The 71st validation is the last; five count.
-    assert against(notes_rows('cvt_io_v2_1'), 'cvt_io_v2_1').window == (67 * EPOCH, 71 * EPOCH)
-
-
 @pytest.mark.parametrize(
     ('shift', 'verdict'),
     [
@@ -79,67 +74,54 @@ def test_one_stray_validation_does_not_decide(against):
     assert against(rows, 'cvt_io_v2_2').verdict is Verdict.LEVEL
 
 
-def test_collapsed(against):
-    result = against(notes_rows('cvt_io_v2_3'), 'cvt_io_v2_1')
-    assert result.verdict is Verdict.COLLAPSED
-    assert result.run.collapse == Collapse(24 * EPOCH, 25 * EPOCH) == Collapse(33_768, 35_175)
-    assert curve_report.headline(result) == 'collapsed between steps 33,768 and 35,175'
-
-
-def test_collapse_of_the_notes_is_told_once_it_has_happened(against):
-    result = against(notes_rows('cvt_io_v2_1', until=50_000), 'cvt_io_v2_3')
-    assert result.verdict is Verdict.AHEAD and result.notes_collapse == Collapse(33_768, 35_175)
+def test_collapse_of_the_notes_is_told_once_it_has_happened(against, tmp_path):
+    result, collapse = against(notes_rows('cvt_io_v2_1', until=50_000), 'cvt_io_v2_3'), Collapse(33_768, 35_175)
+    assert result.verdict is Verdict.AHEAD and result.notes_collapse == collapse
     assert 'cvt_io_v2_3 itself had collapsed between steps 33,768 and 35,175' in curve_report.remarks(result)
+    log = write_log(tmp_path / 'before', notes_rows('cvt_io_v2_1', until=34_000))
+    result = compare(read_run(log), 'cvt_io_v2_3')
+    assert result.notes_collapse is None and result.notes.collapse == collapse
 
 
-def test_collapse_of_the_notes_still_to_come(against):
-    result = against(notes_rows('cvt_io_v2_1', until=34_000), 'cvt_io_v2_3')
-    assert result.notes_collapse is None and result.notes.collapse == Collapse(33_768, 35_175)
+def validated(*ious: float) -> list[dict]:
+    """A log with these IoUs after each epoch."""
+    return [training_row(EPOCH)] + [validation_row(i * EPOCH, iou) for i, iou in enumerate(ious, 1)]
 
 
-def test_collapse_of_v2_6(against):
-    result = against(notes_rows('cvt_io_v2_6'), 'cvt_io_v2_6')
-    assert result.verdict is Verdict.COLLAPSED
-    assert result.run.collapse == result.notes_collapse == Collapse(26_733, 28_140)
+def with_losses(*losses: float) -> list[dict]:
+    return [training_row(50 * i, loss=loss) for i, loss in enumerate(losses, 1)]
 
 
-def test_run_that_recovered_has_not_collapsed(against):
-    rows = [training_row(EPOCH)] + [validation_row(i * EPOCH, iou) for i, iou in enumerate([0.2, 0, 0.2], 1)]
-    assert against(rows, 'cvt_io_v2_1').run.collapse is None
+#: The notes' v2_3 up to step 36,000 without its validations after 33,768: the loss goes from 0.009 to 0.022.
+JUMP = [row for row in notes_rows('cvt_io_v2_3', until=36_500) if 'loss' in row or row['step'] <= 33_768]
 
 
-def test_low_iou_that_dithers_is_one_collapse(against):
-    # 0.006 is not quite zero but far from alive: the fall is the first one.
-    ious = [0.2, 0.004, 0.006, 0.004]
-    rows = [training_row(EPOCH)] + [validation_row(i * EPOCH, iou) for i, iou in enumerate(ious, 1)]
-    assert against(rows, 'cvt_io_v2_1').run.collapse == Collapse(EPOCH, 2 * EPOCH)
-
-
-def test_fall_to_less_than_a_tenth_is_a_collapse(against):
-    """0.02 of 0.25 is a collapse, 0.03 is not: a tenth is 0.025."""
-    rows = [training_row(EPOCH), validation_row(EPOCH, 0.25)]
-    assert against([*rows, validation_row(2 * EPOCH, 0.02)], 'cvt_io_v2_1').verdict is Verdict.COLLAPSED
-
-
-def test_fall_to_more_than_a_tenth_is_none(against):
-    rows = [training_row(EPOCH), validation_row(EPOCH, 0.25)]
-    assert against([*rows, validation_row(2 * EPOCH, 0.03)], 'cvt_io_v2_1').run.collapse is None
-
-
-def test_loss_that_is_not_finite_is_a_collapse(against):
-    rows = [training_row(50), training_row(100), training_row(150, loss=math.nan), training_row(200, loss=math.inf)]
+@pytest.mark.parametrize(
+    ('rows', 'collapse'),
+    [
+        (notes_rows('cvt_io_v2_3'), Collapse(24 * EPOCH, 25 * EPOCH)),
+        (notes_rows('cvt_io_v2_6'), Collapse(26_733, 28_140)),
+        (validated(0.2, 0, 0.2), None),  # it recovered
+        (validated(0.2, 0.004, 0.006, 0.004), Collapse(EPOCH, 2 * EPOCH)),  # not quite zero but far from alive
+        (validated(0.25, 0.02), Collapse(EPOCH, 2 * EPOCH)),  # less than a tenth
+        (validated(0.25, 0.03), None),
+        (with_losses(0.02, 0.02, math.nan, math.inf), Collapse(100, 150)),
+        (with_losses(0.02, math.nan, 0.02), None),
+        (JUMP, Collapse(35_500, 36_000)),
+        ([*JUMP, validation_row(36_500, 0.25)], None),  # a validation says otherwise
+    ],
+)
+def test_collapse(against, rows, collapse):
     result = against(rows, 'cvt_io_v2_1')
-    assert result.verdict is Verdict.COLLAPSED and result.run.collapse == Collapse(100, 150)
+    assert result.run.collapse == collapse and (result.verdict is Verdict.COLLAPSED) == (collapse is not None)
+    if collapse:
+        expected = f'collapsed between steps {collapse.after:,} and {collapse.by:,}'
+        assert curve_report.headline(result) == expected
 
 
 def test_loss_that_was_never_finite(against):
     result = against([training_row(50, loss=math.nan)], 'cvt_io_v2_1')
     assert curve_report.headline(result) == 'collapsed by step 50'
-
-
-def test_passing_nan_is_no_collapse(against):
-    rows = [training_row(50), training_row(100, loss=math.nan), training_row(150)]
-    assert against(rows, 'cvt_io_v2_1').verdict is Verdict.UNDECIDED
 
 
 def test_not_learning(against):
@@ -155,18 +137,6 @@ def test_slow_start_is_given_time(against, until, verdict):
     assert against(notes_rows('cvt_io_v2_6_rerun', until=until), 'cvt_io_v2_2').verdict is verdict
 
 
-def test_jump_of_the_loss_that_stays_is_a_collapse(against):
-    # The notes' v2_3 up to step 36,000 without its validations after 33,768: the loss goes from 0.009 to 0.022.
-    rows = [row for row in notes_rows('cvt_io_v2_3', until=36_500) if 'loss' in row or row['step'] <= 33_768]
-    result = against(rows, 'cvt_io_v2_1')
-    assert result.verdict is Verdict.COLLAPSED and result.run.collapse == Collapse(35_500, 36_000)
-
-
-def test_jump_of_the_loss_is_no_collapse_where_a_validation_says_otherwise(against):
-    rows = [row for row in notes_rows('cvt_io_v2_3', until=36_500) if 'loss' in row or row['step'] <= 33_768]
-    assert against([*rows, validation_row(36_500, 0.25)], 'cvt_io_v2_1').run.collapse is None
-
-
 @pytest.mark.parametrize('rows', [[training_row(50)], [training_row(50), validation_row(1000, 0.0)]])
 def test_undecided_without_a_common_validation(against, rows):
     result = against(rows, 'cvt_io_v2_1')
@@ -177,6 +147,7 @@ def test_beyond_the_notes_nothing_is_compared(against):
     rows = notes_rows('cvt_io_v2_1')
     rows.append(validation_row(80 * EPOCH, 0.9))
     result = against(rows, 'cvt_io_v2_1')
+    assert result.window == (67 * EPOCH, 71 * EPOCH)  # the 71st validation is the last; five count
     assert result.step == 71 * EPOCH and result.run_iou == result.notes_iou
     assert curve_report.validation_rows(result)[-1]['step'] == 71 * EPOCH
 

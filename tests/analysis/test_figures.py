@@ -61,18 +61,18 @@ def test_collapses_are_marked(tmp_path):
     assert spans == [(26_733, 28_140), (33_768, 35_175)]
 
 
-def test_run_without_validations_or_with_nan_is_drawn(tmp_path):
-    rows = [training_row(500), training_row(1000, loss=math.nan)]
-    run = read_run(write_log(tmp_path, rows))
-    figures.save_figure(figures.plot_comparison(compare(run, 'cvt_io_v2_2')), tmp_path / 'compare.png')
+@pytest.mark.parametrize(
+    ('rows', 'samples_per_step', 'end'),
+    [
+        ([training_row(500), training_row(1000, loss=math.nan)], None, 2020),  # as long again, and a hundredth
+        ([training_row(2)], 2, 505),  # two steps of two samples are a fifth of the notes' step
+    ],
+)
+def test_run_without_validations_or_with_nan_or_short_is_drawn(tmp_path, rows, samples_per_step, end):
+    figure = figures.plot_comparison(compare(read_run(write_log(tmp_path, rows)), 'cvt_io_v2_2', samples_per_step))
+    assert figure.axes[0].get_xlim() == (0, pytest.approx(end))
+    figures.save_figure(figure, tmp_path / 'compare.png')
     assert (tmp_path / 'compare.png').stat().st_size > 20_000
-
-
-def test_the_shortest_run_is_drawn(tmp_path):
-    # Two steps of two samples are a fifth of the notes' step.
-    run = read_run(write_log(tmp_path, [training_row(2)]))
-    figure = figures.plot_comparison(compare(run, 'cvt_io_v2_2', samples_per_step=2))
-    assert figure.axes[0].get_xlim() == (0, pytest.approx(505))
 
 
 def test_curves_have_a_panel_for_each_key(tmp_path):

@@ -20,10 +20,10 @@ from projects.CVT_IO.cvt_io.analysis.scaling import (
     Cost,
     Growth,
     as_data,
+    markdown,
     measure_growth,
 )
 from projects.CVT_IO.cvt_io.analysis.scaling_figure import plot_growth
-from projects.CVT_IO.cvt_io.analysis.scaling_table import markdown
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG
 
@@ -51,9 +51,10 @@ def cross_view(tokens: int, channels: int, cells: int, cameras: int) -> int:
     return keys_and_values + 2 * tokens * cells * D + attention_tail(cells, cameras) + bottlenecks
 
 
-def encode(size: tuple[int, int], cameras: int, n: int) -> int:
+def cross_views(size: tuple[int, int], cameras: int, cells: int) -> int:
+    """Encode, or the baseline's neck."""
     scales = zip(image_tokens(size, cameras), CHANNELS, strict=True)
-    return sum(cross_view(tokens, channels, n * n, cameras) for tokens, channels in scales)
+    return sum(cross_view(tokens, channels, cells, cameras) for tokens, channels in scales)
 
 
 def process(n: int, passes: int) -> int:
@@ -63,11 +64,6 @@ def process(n: int, passes: int) -> int:
 def decode(cameras: int, n: int) -> int:
     position = 2 * Q * D
     return attention_tail(Q, cameras) + 2 * cameras * n**2 * D**2 + 2 * cameras * Q * n**2 * D + position
-
-
-def cvt_neck(size: tuple[int, int], cameras: int) -> int:
-    scales = zip(image_tokens(size, cameras), CHANNELS, strict=True)
-    return sum(cross_view(tokens, channels, Q, cameras) for tokens, channels in scales)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +76,7 @@ def test_formulas_of_the_documentation(n, passes, cameras, size):
     parts = count_complexity(
         build_model(load_config(str(REPO / 'configs/cvt_io_v2_2.py'), options)), size, cameras
     ).parts
-    assert parts['encode'] == pytest.approx(encode(size, cameras, n), rel=1e-3)
+    assert parts['encode'] == pytest.approx(cross_views(size, cameras, n * n), rel=1e-3)
     assert parts['process'] == process(n, passes)
     assert parts['decode'] == pytest.approx(decode(cameras, n), rel=1e-3)
 
@@ -88,7 +84,7 @@ def test_formulas_of_the_documentation(n, passes, cameras, size):
 @pytest.mark.parametrize(('cameras', 'size'), [(6, (224, 480)), (1, (448, 960))])
 def test_formula_of_the_baseline(cameras, size):
     parts = count_complexity(build_model(load_config(str(REPO / 'configs/cvt.py'))), size, cameras).parts
-    assert parts['neck'] == pytest.approx(cvt_neck(size, cameras), rel=1e-3)
+    assert parts['neck'] == pytest.approx(cross_views(size, cameras, Q), rel=1e-3)
 
 
 def cost(quantity: float, ms: float, mib: float | None, **macs: int) -> Cost:
@@ -131,10 +127,7 @@ def test_markdown(growths):
     assert '| cameras | 1 | theirs | 9 ms | – | 4.000 G | 1.000 G | 1.000 G | – | – | – | – | 2.000 G |' in lines
     assert len({line.count('|') for line in lines[5:13]}) == 1
     assert 'one forward pass, medians; an abacus' in lines[-1]
-
-
-def test_data_is_not_rounded(growths):
-    data = as_data(growths, 'an abacus', 'one forward pass')['growth'][0]
+    data = as_data(growths, 'an abacus', 'one forward pass')['growth'][0]  # not rounded
     assert data['costs'][1]['peak_mib'] == 100 * 2**0.5 and data['exponents']['memory'] == pytest.approx(0.5)
 
 
@@ -159,10 +152,7 @@ def test_figure(growths, tmp_path):
     save_figure(figure, tmp_path / 'x.png')
     assert Image.open(tmp_path / 'x.png').size == (140 * 66 // 10, 1400)
     plt.close(figure)
-
-
-def test_figure_of_a_model_without_latents(growths):
-    figure = plot_growth(growths[1:], '')
+    figure = plot_growth(growths[1:], '')  # a model without latents
     assert 'theirs: neck' in {line.get_label() for line in figure.axes[2].lines}
     plt.close(figure)
 
@@ -203,32 +193,30 @@ def measured(monkeypatch):
     return measure
 
 
-def test_latents_and_passes(measured):
-    found, images = measured('latents')
-    assert list(found) == ['tiny'] and set(images) == {(1, 6, 3, 48, 112)}
-    assert [(cost.label, cost.quantity) for cost in found['tiny'].costs] == [
-        *(('3²', 9), ('5²', 25), ('10²', 100), ('20²', 400), ('25²', 625))
-    ]
+SIX = [(1, 6, 3, 48, 112)]
+SIZES = ((48, 112), (72, 168), (96, 224))
 
 
-def test_passes(measured):
-    found, images = measured('passes')
-    one, six, twelve = (cost.macs['process'] for cost in found['tiny'].costs)
-    assert 12 * one == 2 * six == twelve
-    assert list(found) == ['tiny'] and set(images) == {(1, 6, 3, 48, 112)}
-
-
-def test_cameras(measured):
-    found, images = measured('cameras')
-    assert list(found) == ['tiny', 'cvt']
-    assert images == [(1, n, 3, 48, 112) for _ in found for n in (1, 2, 4, 6, 8)]
-    assert all(growth.exponents()['backbone'] == pytest.approx(1) for growth in found.values())
-
-
-def test_image(measured):
-    found, images = measured('image')
-    assert images == [(1, 6, 3, *size) for _ in found for size in ((48, 112), (72, 168), (96, 224))]
-    assert [cost.quantity / 48 / 112 for cost in found['cvt'].costs] == [1, 2.25, 4]
+@pytest.mark.parametrize(
+    ('axis', 'models', 'images', 'quantities'),
+    [
+        ('latents', ['tiny'], SIX * 5, [9, 25, 100, 400, 625]),
+        ('passes', ['tiny'], SIX * 3, [1, 6, 12]),
+        ('cameras', ['tiny', 'cvt'], [(1, n, 3, 48, 112) for n in (1, 2, 4, 6, 8)], [1, 2, 4, 6, 8]),
+        ('image', ['tiny', 'cvt'], [(1, 6, 3, *size) for size in SIZES], [48 * 112 * n for n in (1, 2.25, 4)]),
+    ],
+)
+def test_axes(measured, axis, models, images, quantities):
+    found, seen = measured(axis)
+    assert list(found) == models and seen == images * len(models)
+    assert all([cost.quantity for cost in growth.costs] == quantities for growth in found.values())
+    if axis == 'latents':
+        assert [cost.label for cost in found['tiny'].costs] == ['3²', '5²', '10²', '20²', '25²']
+    if axis == 'passes':
+        one, six, twelve = (cost.macs['process'] for cost in found['tiny'].costs)
+        assert 12 * one == 2 * six == twelve
+    if axis == 'cameras':
+        assert all(growth.exponents()['backbone'] == pytest.approx(1) for growth in found.values())
 
 
 def test_batch(measured):

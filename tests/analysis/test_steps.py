@@ -44,18 +44,14 @@ def test_config_without_a_resize(cfg):
         image_size(cfg)
 
 
-def test_forward_is_the_models(cfg):
-    model, batch = random_weights(prepare_model(cfg, None, CPU)), random_batch(cfg, 1)
+def test_forward_is_the_models_and_batches_take_turns(cfg):
+    model, batches = random_weights(prepare_model(cfg, None, CPU)), [random_batch(cfg, 1, seed=seed) for seed in (0, 1)]
+    step = inference_step(model, batches, CPU)
     with torch.no_grad():
-        expected = model(**model.data_preprocessor(batch), mode='tensor')
-    assert torch.equal(inference_step(model, [batch], CPU)(), expected)
-
-
-def test_batches_take_turns(cfg):
-    model = random_weights(prepare_model(cfg, None, CPU))
-    step = inference_step(model, [random_batch(cfg, 1, seed=seed) for seed in (0, 1)], CPU)
-    first, second, third = step(), step(), step()
-    assert torch.equal(first, third) and not torch.equal(first, second)
+        expected = [model(**model.data_preprocessor(batch), mode='tensor') for batch in (*batches, batches[0])]
+    assert not torch.equal(*expected[:2])
+    assert all(torch.equal(step(), logits) for logits in expected)
+    assert inference_step(model, batches, CPU, amp=True)().dtype == torch.bfloat16
 
 
 def test_folded_norms_change_nothing(cfg):
@@ -67,11 +63,6 @@ def test_folded_norms_change_nothing(cfg):
     # What is left are the norms before a convolution: two of each scale's tokens.
     assert sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == 4 < norms
     assert (actual - expected).abs().max() < 1e-4 * expected.abs().max()
-
-
-def test_mixed_precision_is_used(cfg):
-    model, batch = random_weights(prepare_model(cfg, None, CPU)), random_batch(cfg, 1)
-    assert inference_step(model, [batch], CPU, amp=True)().dtype == torch.bfloat16
 
 
 def test_a_training_step_trains(cfg):

@@ -39,9 +39,6 @@ def test_what_is_not_known_is_said():
         assert [row[i] for i in (1, 3, 6, 9, 10)] == ['–'] * 5
         assert [row[i] for i in (2, 11, 12)] == ['not measured'] * 3
     assert 'Cost-Time, ours' not in text
-
-
-def test_machine_and_mode_are_named():
     assert 'Cost-Time, ours: a mode; medians, ratios call by call; a machine.' in markdown([], 'a machine', 'a mode')
 
 

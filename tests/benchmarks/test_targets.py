@@ -1,12 +1,12 @@
 import pytest
 
 from projects.CVT_IO.benchmarks import targets
-from projects.CVT_IO.benchmarks.report import markdown
 from projects.CVT_IO.benchmarks.targets import (
     Result,
     _memory,
     _ratio,
     _speed_up,
+    markdown,
 )
 from projects.CVT_IO.cvt_io.analysis.latency import Timing
 from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, why_not
@@ -20,12 +20,6 @@ from tests.tools.in_process import run_tool
 )
 def test_reached(found, at_least, reached):
     assert Result('x', found, 0.5, at_least).reached is reached
-
-
-def test_a_row_that_was_not_measured():
-    result = Result('x', None, 0.5, note='no such processor')
-    assert result.reached is None
-    assert '| x | – | ≤ 0.5 | not measured | no such processor |' in markdown([result], 'machine', 9)
 
 
 def test_ratios_are_medians_round_by_round():
@@ -45,9 +39,12 @@ def test_speed_up():
 
 
 def test_table():
-    row = markdown([Result('a of b', 0.12345, 0.5), Result('c', 12.345, 10, at_least=True)], 'machine', 9)
+    absent = Result('x', None, 0.5, note='no such processor')
+    assert absent.reached is None
+    row = markdown([Result('a of b', 0.12345, 0.5), Result('c', 12.345, 10, at_least=True), absent], 'machine', 9)
     assert '| a of b | 0.1235 | ≤ 0.5 | yes |  |' in row
     assert '| c | 12.3 | ≥ 10 | yes |  |' in row
+    assert '| x | – | ≤ 0.5 | not measured | no such processor |' in row
     assert row.endswith('Medians of 9 rounds in which both sides are called in turn; machine.\n')
 
 

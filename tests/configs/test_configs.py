@@ -37,16 +37,12 @@ OTHERS = {
     'cvt_io_v2_2_100x50': (2, (400, 200)),
     'toy/cvt_io_v2_2_toy': (2, (48, 48)),
     'toy/cvt_toy': (2, (48, 48)),
-    'cvt_io_v3': (2, (200, 200)),
-    'cvt_io_v3_no_lift': (2, (200, 200)),
-    'cvt_io_v3_no_latents': (2, (200, 200)),
-    'cvt_io_v3_no_gate': (2, (200, 200)),
     'cvt_io_v3_road': (1, (200, 200)),
     'cvt_io_v3_joint': (5, (200, 200)),
-    'toy/cvt_io_v3_toy': (2, (48, 48)),
-    'toy/cvt_io_v3_no_lift_toy': (2, (48, 48)),
-    'toy/cvt_io_v3_no_latents_toy': (2, (48, 48)),
-    'toy/cvt_io_v3_no_gate_toy': (2, (48, 48)),
+} | {
+    f'{folder}cvt_io_v3{part}{toy}': (2, size)
+    for part in ('', '_no_lift', '_no_latents', '_no_gate')
+    for folder, toy, size in (('', '', (200, 200)), ('toy/', '_toy', (48, 48)))
 }
 
 
@@ -60,11 +56,10 @@ def test_variant_is_the_notes(name):
     parameters, latents, passes, shared, rate = NOTES[name]
     config, model = build(name)
     assert sum(p.numel() for p in model.parameters()) == parameters
-    assert config.optim_wrapper.optimizer.lr == rate
-    assert config.optim_wrapper.optimizer.weight_decay == 1e-7
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.lr, optimizer.weight_decay) == (rate, 1e-7)
     assert config.optim_wrapper.clip_grad == dict(max_norm=5.0)
-    assert config.train_cfg.max_iters == 100_000
-    assert config.param_scheduler.total_steps == 100_001
+    assert (config.train_cfg.max_iters, config.param_scheduler.total_steps) == (100_000, 100_001)
     assert config.train_dataloader.batch_size == 10
     assert config.train_cfg.base_batch_size == config.auto_scale_lr.base_batch_size == 20
     assert config.randomness.seed == 2022
@@ -96,23 +91,19 @@ def test_every_variant_is_a_few_lines():
 def test_other_settings(name):
     outputs, size = OTHERS[name]
     config, model = build(name)
-    assert tuple(config.train_dataloader.dataset.bev_grid['size']) == size
-    assert tuple(config.test_dataloader.dataset.bev_grid['size']) == size
-    model.eval()
+    for loader in (config.train_dataloader, config.test_dataloader):
+        assert tuple(loader.dataset.bev_grid['size']) == size
+    images, intrinsics, poses = torch.rand(1, 2, 3, 64, 96), torch.eye(3).expand(1, 2, 3, 3), torch.eye(4)
     with torch.no_grad():
-        logits = model.bev_logits(
-            torch.rand(1, 2, 3, 64, 96), torch.eye(3).expand(1, 2, 3, 3), torch.eye(4).expand(1, 2, 4, 4)
-        )
+        logits = model.eval().bev_logits(images, intrinsics, poses.expand(1, 2, 4, 4))
     assert logits.shape == (1, outputs, *size)
 
 
 def test_road_setting():
     config, model = build('cvt_road')
     assert config.train_cfg.max_iters == 75_001
-    assert [(name, loss.gamma, loss.loss_weight) for name, loss in model.head.losses.items()] == [
-        ('focal', 2.0, 1.0),
-        ('bce', 0.0, 0.1),
-    ]
+    losses = [(name, loss.gamma, loss.loss_weight) for name, loss in model.head.losses.items()]
+    assert losses == [('focal', 2.0, 1.0), ('bce', 0.0, 0.1)]
     (group,) = model.head.groups
     assert (group.classes, group.min_visibility) == ((0, 1), 0)
     assert model.head.center_group is None

@@ -6,12 +6,9 @@ import pytest
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 
 
-def test_view_matrix_of_the_default_grid():
+def test_view_matrix_by_hand():
     # 200×200 cells over 100 m × 100 m: two cells a metre, the ego in the middle.
     np.testing.assert_array_equal(BEVGrid().pixels_from_ego, [[0, -2, 100], [-2, 0, 100], [0, 0, 1]])
-
-
-def test_view_matrix_by_hand():
     # 400 rows over 100 m ahead, 200 columns over 50 m across: 4 cells a metre both ways; the ego stands
     # 0.25 · 400 = 100 rows below the middle.
     grid = BEVGrid((400, 200), (100, 50), 0.25)

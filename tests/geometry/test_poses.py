@@ -43,11 +43,6 @@ def test_quaternions_are_normalised():
     assert yaw_of([3, 0, 0, 3]) == pytest.approx(np.pi / 2)
 
 
-@pytest.mark.parametrize('yaw', [-3, -1.5, 0, 0.3, 2, 3.1])
-def test_yaw_of_a_level_pose_is_its_heading(yaw):
-    assert yaw_of(about(2, yaw)) == pytest.approx(yaw)
-
-
 def test_yaw_with_roll_and_pitch_by_hand():
     # q = (1, 1, 1, 1) / 2 turns by 120° about the diagonal, x → y → z → x. The label's yaw is
     # atan2(2(wz − xy), 1 − 2(y² + z²)) = atan2(2(1/4 − 1/4), 1 − 2(1/4 + 1/4)) = atan2(0, 0) = 0;

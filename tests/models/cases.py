@@ -53,62 +53,44 @@ def random_share(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _rotation(generator: torch.Generator) -> Tensor:
-    """A rotation about a random axis by a random angle (a normalised quaternion)."""
-    w, x, y, z = torch.nn.functional.normalize(torch.randn(4, generator=generator, dtype=torch.float64), dim=0).tolist()
-    return torch.tensor(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ],
-        dtype=torch.float64,
+def _calibration(intrinsics: list, rotations: list, translations: list, shape: tuple, image_size: tuple) -> Calibration:
+    cam_from_ego = torch.eye(4, dtype=torch.float64).repeat(len(rotations), 1, 1)
+    cam_from_ego[:, :3, :3] = torch.stack(rotations)
+    cam_from_ego[:, :3, 3] = torch.stack(translations)
+    return Calibration(
+        torch.tensor(intrinsics).double().view(*shape, 3, 3), cam_from_ego.view(*shape, 4, 4), image_size
     )
 
 
 def surround_rig(batch: int, cameras: int, image_size: tuple[int, int] = (224, 480), seed: int = 0) -> Calibration:
     """Cameras around a vehicle, as on nuScenes' rig, each sample's a little different."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def jitter(scale: float) -> float:
-        return scale * (2 * torch.rand((), generator=generator, dtype=torch.float64).item() - 1)
-
-    height, width = image_size
-    intrinsics = torch.zeros(batch, cameras, 3, 3, dtype=torch.float64)
-    cam_from_ego = torch.zeros(batch, cameras, 4, 4, dtype=torch.float64)
-    for b in range(batch):
-        for n in range(cameras):
-            focal = width * (0.8 + jitter(0.1))
-            intrinsics[b, n] = torch.tensor([[focal, 0, width / 2 + jitter(9)], [0, focal, height / 3], [0, 0, 1]])
-            yaw = 2 * math.pi * n / cameras + jitter(0.1)
-            # Rows: the camera's x (right), y (down) and z (forward) in ego coordinates (forward, left, up).
-            rotation = torch.tensor(
-                [[math.sin(yaw), -math.cos(yaw), 0], [0, 0, -1], [math.cos(yaw), math.sin(yaw), 0]],
-                dtype=torch.float64,
-            )
-            centre = torch.tensor([0.9 + math.cos(yaw), 0.5 * math.sin(yaw), 1.5 + jitter(0.1)], dtype=torch.float64)
-            cam_from_ego[b, n, :3, :3] = rotation
-            cam_from_ego[b, n, :3, 3] = -rotation @ centre
-            cam_from_ego[b, n, 3, 3] = 1
-    return Calibration(intrinsics, cam_from_ego, image_size)
+    generator, (height, width) = torch.Generator().manual_seed(seed), image_size
+    intrinsics, rotations, translations = [], [], []
+    for i in range(batch * cameras):
+        jitter = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()
+        focal, yaw = width * (0.8 + 0.1 * jitter[0]), 2 * math.pi * (i % cameras) / cameras + 0.1 * jitter[1]
+        intrinsics.append([[focal, 0, width / 2 + 9 * jitter[2]], [0, focal, height / 3], [0, 0, 1]])
+        # Rows: the camera's x (right), y (down) and z (forward) in ego coordinates (forward, left, up).
+        sin, cos = math.sin(yaw), math.cos(yaw)
+        rotations.append(torch.tensor([[sin, -cos, 0], [0, 0, -1], [cos, sin, 0]], dtype=torch.float64))
+        centre = torch.tensor([0.9 + cos, 0.5 * sin, 1.5 + 0.1 * jitter[3]], dtype=torch.float64)
+        translations.append(-rotations[-1] @ centre)
+    return _calibration(intrinsics, rotations, translations, (batch, cameras), image_size)
 
 
 def generic_rig(batch: int, cameras: int, image_size: tuple[int, int] = (37, 53), seed: int = 0) -> Calibration:
     """Any rotations and places; intrinsics with skew and unequal focal lengths."""
-    generator = torch.Generator().manual_seed(seed)
-    intrinsics = torch.zeros(batch, cameras, 3, 3, dtype=torch.float64)
-    cam_from_ego = torch.zeros(batch, cameras, 4, 4, dtype=torch.float64)
-    for b in range(batch):
-        for n in range(cameras):
-            fx, fy, skew, cx, cy = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
-            height, width = image_size
-            intrinsics[b, n] = torch.tensor(
-                [[width * (0.5 + fx), 20 * skew, width * cx], [0, height * (0.5 + fy), height * cy], [0, 0, 1]]
-            )
-            cam_from_ego[b, n, :3, :3] = _rotation(generator)
-            cam_from_ego[b, n, :3, 3] = torch.randn(3, generator=generator, dtype=torch.float64)
-            cam_from_ego[b, n, 3, 3] = 1
-    return Calibration(intrinsics, cam_from_ego, image_size)
+    generator, (height, width) = torch.Generator().manual_seed(seed), image_size
+    intrinsics, rotations, translations = [], [], []
+    for _ in range(batch * cameras):
+        fx, fy, skew, cx, cy = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
+        intrinsics.append(
+            [[width * (0.5 + fx), 20 * skew, width * cx], [0, height * (0.5 + fy), height * cy], [0, 0, 1]]
+        )
+        axes = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))[0]
+        rotations.append(axes * torch.linalg.det(axes))
+        translations.append(torch.randn(3, generator=generator, dtype=torch.float64))
+    return _calibration(intrinsics, rotations, translations, (batch, cameras), image_size)
 
 
 def rig_of(calibration: Calibration, dtype: torch.dtype = torch.float32) -> Rig:
@@ -129,6 +111,21 @@ def rig_of(calibration: Calibration, dtype: torch.dtype = torch.float32) -> Rig:
 def camera_subset(calibration: Calibration, cameras: list[int]) -> Calibration:
     """The same rig with some cameras, or with its cameras in another order."""
     return Calibration(calibration.intrinsics[:, cameras], calibration.cam_from_ego[:, cameras], calibration.image_size)
+
+
+def sample_of(calibration: Calibration, b: int) -> Calibration:
+    """One sample's, as a batch of one."""
+    return Calibration(calibration.intrinsics[[b]], calibration.cam_from_ego[[b]], calibration.image_size)
+
+
+def features_of(cameras: int, batch: int = 2) -> list[Tensor]:
+    """Two scales of 5 and 7 channels."""
+    return [random_grid(batch, cameras, 5, 3, 5, seed=1), random_grid(batch, cameras, 7, 2, 3, seed=2)]
+
+
+def grid_settings(grid: Grid) -> dict:
+    """Arguments of the product's BEV grid."""
+    return dict(size=grid.size, metres=grid.metres, offset=grid.offset)
 
 
 def error(actual: Tensor, expected: Tensor) -> float:

@@ -58,11 +58,6 @@ def _over_channels(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return function(x.double().movedim(channels, -1)).movedim(-1, channels)
 
 
-def at_each_position(function: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
-    """Applies functions of this module, in float64, to (..., C, h, w)."""
-    return function(grid.double())
-
-
 def linear(w: Weights, x: Tensor) -> Tensor:
     """A linear layer, or a 1×1 convolution."""
     bias = w['bias'] if 'bias' in w else torch.zeros(1)
@@ -133,45 +128,36 @@ def attention(
 
 
 def ego_from_cam(cam_from_ego: Tensor) -> Tensor:
-    """Inverse of a rigid (4, 4) by transposing its rotation."""
-    rotation, translation = cam_from_ego[:3, :3], cam_from_ego[:3, 3]
-    out = torch.eye(4, dtype=torch.float64)
-    out[:3, :3] = rotation.T
-    out[:3, 3] = -(rotation.T @ translation)
-    return out
+    """Inverse of rigid (..., 4, 4) by transposing their rotations."""
+    rotation = cam_from_ego[..., :3, :3].mT
+    upper = torch.cat([rotation, -rotation @ cam_from_ego[..., :3, 3:]], -1)
+    return torch.cat([upper, cam_from_ego[..., 3:, :]], -2)
 
 
-def camera_centre(calibration: Calibration, b: int, n: int) -> Tensor:
-    """(4,)"""
-    return ego_from_cam(calibration.cam_from_ego[b, n])[:, 3]
-
-
-def pixel_ray(calibration: Calibration, b: int, n: int, y: int, x: int, size: tuple[int, int]) -> Tensor:
-    """(4,): the point at depth 1 of cell (y, x) of a feature map of ``size``."""
-    (rows, columns), (height, width) = size, calibration.image_size
-    u = width * x / (columns - 1) if columns > 1 else 0.0
-    v = height * y / (rows - 1) if rows > 1 else 0.0
-    (fx, skew, cx), (_, fy, cy), _ = calibration.intrinsics[b, n].double().tolist()
-    in_cam_y = (v - cy) / fy
-    in_cam_x = (u - cx - skew * in_cam_y) / fx
-    in_cam = torch.tensor([in_cam_x, in_cam_y, 1.0, 1.0], dtype=torch.float64)
-    return ego_from_cam(calibration.cam_from_ego[b, n]) @ in_cam
-
-
-def _centres(calibration: Calibration) -> Tensor:
+def camera_centres(calibration: Calibration) -> Tensor:
     """(b, n, 4, 1, 1)"""
-    shape = calibration.intrinsics.shape[:2]
-    centres = [camera_centre(calibration, b, n) for b, n in product(*map(range, shape))]
-    return torch.stack(centres).view(*shape, 4, 1, 1)
+    return ego_from_cam(calibration.cam_from_ego)[..., 3, None, None]
+
+
+def pixel_points(calibration: Calibration, u: Tensor, v: Tensor) -> Tensor:
+    """(b, n, 4, h, w): the points at depth 1 of the pixels of columns u (w,) and rows v (h,)."""
+    k = calibration.intrinsics.double()[..., None, None]
+    y = (v[:, None] - k[:, :, 1, 2]) / k[:, :, 1, 1]
+    x = (u - k[:, :, 0, 2] - k[:, :, 0, 1] * y) / k[:, :, 0, 0]
+    in_cam = torch.stack([x, y.expand_as(x), torch.ones_like(x), torch.ones_like(x)], 2)
+    return torch.einsum('bnij,bnjyx->bniyx', ego_from_cam(calibration.cam_from_ego), in_cam)
+
+
+def pixel_rays(calibration: Calibration, size: tuple[int, int]) -> Tensor:
+    """(b, n, 4, *size): those of a feature map, whose corner cells lie on the image's pixels 0 and ``image_size``."""
+    v, u = (torch.arange(n).double() * m / max(n - 1, 1) for n, m in zip(size, calibration.image_size, strict=True))
+    return pixel_points(calibration, u, v)
 
 
 def image_tokens(w: Weights, features: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
     """Keys and values, each (b, n, d, h, w), of features (b, n, C, h, w)."""
-    batch, cameras, _, height, width = features.shape
-    rays = torch.empty(batch, cameras, 4, height, width, dtype=torch.float64)
-    for b, n, y, x in product(range(batch), range(cameras), range(height), range(width)):
-        rays[b, n, :, y, x] = pixel_ray(calibration, b, n, y, x, (height, width))
-    position = unit(linear(w / 'img_embed', rays) - linear(w / 'cam_embed', _centres(calibration)))
+    rays = linear(w / 'img_embed', pixel_rays(calibration, features.shape[-2:]))
+    position = unit(rays - linear(w / 'cam_embed', camera_centres(calibration)))
     return _project(w / 'feature_proj', features) + position, _project(w / 'feature_linear', features)
 
 
@@ -182,21 +168,19 @@ def _project(w: Weights, features: Tensor) -> Tensor:
 # --- BEV grid -------------------------------------------------------------------------------------------------------
 
 
-def bev_ego(grid: Grid, row: int, column: int) -> tuple[float, float]:
-    """Ego metres (x, y) of a cell of the coarse grid, whose corners lie on the full grid's pixels 0 and ``size``."""
+def bev_ego(grid: Grid) -> Tensor:
+    """(2, *coarse): ego metres of the coarse grid, whose corners lie on the full grid's pixels 0 and ``size``."""
     (height, width), (metres_h, metres_w) = grid.size, grid.metres
-    pixel_row = height * row / (grid.coarse[0] - 1) if grid.coarse[0] > 1 else 0.0
-    pixel_column = width * column / (grid.coarse[1] - 1) if grid.coarse[1] > 1 else 0.0
-    ahead = (height * grid.offset + height / 2 - pixel_row) * metres_h / height
-    left = (width / 2 - pixel_column) * metres_w / width
-    return ahead, left
+    rows, columns = (torch.arange(n).double() * m / max(n - 1, 1) for n, m in zip(grid.coarse, grid.size, strict=True))
+    ahead = (height * grid.offset + height / 2 - rows) * metres_h / height
+    left = (width / 2 - columns) * metres_w / width
+    return torch.stack(torch.meshgrid(ahead, left, indexing='ij'))
 
 
 def bev_query(bev_embed: Weights, cam_embed: Weights, x: Tensor, grid: Grid, calibration: Calibration) -> Tensor:
     """unit(embedded metres − embedded camera centre) + x, with x (b, d, height, width): (b, n, d, height, width)."""
-    metres = torch.tensor([bev_ego(grid, *cell) for cell in product(*map(range, grid.coarse))], dtype=torch.float64)
-    embedded = linear(bev_embed, metres.T.reshape(1, 1, 2, *grid.coarse))
-    return x.double()[:, None] + unit(embedded - linear(cam_embed, _centres(calibration)))
+    embedded = linear(bev_embed, bev_ego(grid)[None, None])
+    return x.double()[:, None] + unit(embedded - linear(cam_embed, camera_centres(calibration)))
 
 
 # --- necks ----------------------------------------------------------------------------------------------------------

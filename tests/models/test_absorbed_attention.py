@@ -24,6 +24,11 @@ from tests.models.cases import (
 SIZE = (3, 5)
 
 
+def tensors(cameras: int, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and features."""
+    return random_grid(batch, 16, 2, 2, seed=1).to(dtype), random_grid(batch, cameras, 6, *SIZE, seed=2).to(dtype)
+
+
 def view_of(dtype, channels=6, dim=16, heads=2, head_dim=4):
     return random_weights(CrossView(channels, dim, dict(heads=heads, head_dim=head_dim), bottlenecks=0).to(dtype))
 
@@ -44,7 +49,7 @@ def attend_absorbed(view, query, features, rig):
 @pytest.mark.parametrize('cameras', [1, 3])
 def test_equals_the_naive_attention(cameras, make_rig, dtype):
     view, calibration = view_of(dtype), make_rig(2, cameras)
-    query, features = random_grid(2, 16, 2, 2, seed=1), random_grid(2, cameras, 6, *SIZE, seed=2)
+    query, features = tensors(cameras, 2, torch.float64)
     key, value = naive.image_tokens(weights_of(view.tokens), features, calibration)
     wide = query[:, None].repeat(1, cameras, 1, 1, 1)
     expected = naive.attention(weights_of(view.cross_attend), wide, key, value, query, heads=2)
@@ -57,7 +62,7 @@ def test_equals_the_naive_attention(cameras, make_rig, dtype):
 def test_gradients_equal_those_of_the_plain_layers(training):
     view = view_of(torch.float64).train(training)
     other = copy.deepcopy(view)
-    query, features = random_grid(2, 16, 2, 2, seed=1), random_grid(2, 3, 6, *SIZE, seed=2)
+    query, features = tensors(3, 2, torch.float64)
     rig, cotangent = rig_of(surround_rig(2, 3), torch.float64), random_grid(2, 16, 2, 2, seed=3)
     gradients = []
     for model, attend in ((view, attend_absorbed), (other, attend_plainly)):
@@ -75,7 +80,7 @@ def test_gradients_equal_those_of_the_plain_layers(training):
 
 def test_the_keys_biases_have_a_gradient_of_zero():
     view = view_of(torch.float32).train()
-    query, features = random_grid(1, 16, 2, 2).float(), random_grid(1, 2, 6, *SIZE, seed=2).float()
+    query, features = tensors(2)
     attend_absorbed(view, query, features, rig_of(surround_rig(1, 2))).square().sum().backward()
     for parameter in (view.cross_attend.to_k[0].bias, view.cross_attend.to_k[1].bias):
         assert parameter.grad is not None
@@ -85,7 +90,7 @@ def test_the_keys_biases_have_a_gradient_of_zero():
 def errors(view, calibration):
     """Of the absorbed and the plain form in float32, against the plain one in float64."""
     exact = copy.deepcopy(view).double()
-    query, features = random_grid(1, 16, 2, 2, seed=1), random_grid(1, 3, 6, *SIZE, seed=2)
+    query, features = tensors(3, dtype=torch.float64)
     expected = attend_plainly(exact, query, features, rig_of(calibration, torch.float64))
     args = view, query.float(), features.float(), rig_of(calibration)
     return [error(attend(*args), expected) for attend in (attend_absorbed, attend_plainly)]
@@ -100,12 +105,16 @@ def test_tokens_far_from_unit_size(scale):
     assert errors(view, surround_rig(1, 3))[0] < 1e-4
 
 
-def test_a_rig_far_from_the_origin():
-    """Rays are differences of places a kilometre away."""
-    calibration = surround_rig(1, 3)
+def test_differences_of_large_numbers():
+    """Rays between places a kilometre away; variances of values whose channels are all nearly alike."""
+    calibration, view = surround_rig(1, 3), view_of(torch.float32)
     calibration.cam_from_ego[..., :3, 3] *= 1000
-    absorbed, plain = errors(view_of(torch.float32), calibration)
+    absorbed, plain = errors(view, calibration)
     assert absorbed < max(1e-5, 2 * plain)
+    weight = view.tokens.feature_linear[2].weight.data
+    weight.copy_(10 + 1e-2 * weight)
+    absorbed, plain = errors(view, surround_rig(1, 3))
+    assert absorbed < max(1e-4, 2 * plain)
 
 
 def test_constant_tokens():
@@ -130,20 +139,11 @@ def test_variances_of_zero_may_come_out_negative(seed):
     linear.weight.data = (weight - weight.mean(1, keepdim=True))[..., None, None]  # 0 for six times the same
     activate.weight.data.zero_()
     activate.bias.data.fill_(1000)
-    args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float()
+    args = tensors(3)
     out = attend_absorbed(view, *args, rig_of(surround_rig(1, 3)))
     assert out.isfinite().all()
     out.square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in view.parameters())
-
-
-def test_nearly_constant_tokens():
-    """All channels of a value nearly alike: by the naive formula its variance is a difference of large numbers."""
-    view = view_of(torch.float32)
-    weight = view.tokens.feature_linear[2].weight.data
-    weight.copy_(10 + 1e-2 * weight)
-    absorbed, plain = errors(view, surround_rig(1, 3))
-    assert absorbed < max(1e-4, 2 * plain)
 
 
 def test_any_matrix_will_do():
@@ -160,7 +160,7 @@ def test_any_matrix_will_do():
 @pytest.mark.parametrize('dtype, tolerance', [(torch.bfloat16, 3e-2), (torch.float16, 5e-3)])
 def test_mixed_precision_is_close(dtype, tolerance):
     view, rig = view_of(torch.float32), rig_of(surround_rig(1, 3))
-    args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float(), rig
+    args = *tensors(3), rig
     expected = attend_absorbed(view, *args)
     with torch.autocast('cpu', dtype):
         actual = attend_absorbed(view, *args)
@@ -175,7 +175,7 @@ def test_large_tokens_in_half_precision():
     view, rig = view_of(torch.float32), rig_of(surround_rig(1, 3))
     for projection in (view.tokens.feature_proj, view.tokens.feature_linear):
         projection[2].weight.data *= 300
-    args = random_grid(1, 16, 2, 2, seed=1).float(), random_grid(1, 3, 6, *SIZE, seed=2).float(), rig
+    args = *tensors(3), rig
     with torch.autocast('cpu', torch.float16):
         actual = attend_absorbed(view, *args)
     assert error(actual, attend_absorbed(view, *args)) < 1e-2

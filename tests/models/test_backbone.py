@@ -1,5 +1,4 @@
 import contextlib
-import copy
 import re
 
 import pytest
@@ -35,11 +34,14 @@ def renamed(name: str) -> str:
     return name
 
 
+def parts_of(backbone: CVTIOEfficientNet) -> dict[str, nn.Module]:
+    return {'stem': backbone.layers[0]} | {f'_blocks.{i}': block for i, block in enumerate(backbone.blocks())}
+
+
 def copy_weights(reference: EfficientNet, backbone: CVTIOEfficientNet) -> None:
     """Fills every tensor of the backbone from the reference."""
     weights = {renamed(name): tensor for name, tensor in reference.state_dict().items()}
-    parts = {'stem': backbone.layers[0]} | {f'_blocks.{i}': block for i, block in enumerate(backbone.blocks())}
-    for prefix, part in parts.items():
+    for prefix, part in parts_of(backbone).items():
         own = {k[len(prefix) + 1 :]: v for k, v in weights.items() if k.startswith(f'{prefix}.')}
         part.load_state_dict(own)  # strict: no name more or less on either side
 
@@ -144,8 +146,7 @@ def test_training_equals_the_reference_with_the_same_random_numbers(with_cp):
     sum(f.square().mean() for f in expected).backward()
     grads = {renamed(name): p.grad for name, p in reference.named_parameters()}
     state = {renamed(name): tensor for name, tensor in reference.state_dict().items()}
-    parts = {'stem': backbone.layers[0]} | {f'_blocks.{i}': block for i, block in enumerate(backbone.blocks())}
-    for prefix, part in parts.items():
+    for prefix, part in parts_of(backbone).items():
         for name, parameter in part.named_parameters():
             assert error(parameter.grad, grads[f'{prefix}.{name}']) < 1e-8, (prefix, name)
         for name, buffer in part.named_buffers():
@@ -166,7 +167,7 @@ def test_drop_connect_really_drops():
     assert error(backbone(imgs)[0], backbone(imgs)[0]) == 0
 
 
-@pytest.mark.parametrize('arch, total, rate', [('b4', 32, 0.2), ('b0', 16, 0.2), ('b4', 32, 0.5)])
+@pytest.mark.parametrize('arch, total, rate', [('b4', 32, 0.2), ('b0', 16, 0.2), ('b4', 32, 0.5), ('b4', 32, 0.0)])
 def test_drop_connect_rates(arch, total, rate):
     """rate · i / k at block i, k counting all blocks of the uncut architecture."""
     backbone = CVTIOEfficientNet(arch, (10,), drop_connect_rate=rate)
@@ -174,38 +175,8 @@ def test_drop_connect_rates(arch, total, rate):
     assert actual == pytest.approx([rate * i / total for i in range(11)], rel=1e-12)
 
 
-def test_drop_connect_can_be_switched_off():
-    backbone = CVTIOEfficientNet('b4', drop_connect_rate=0.0)
-    assert {getattr(block.drop_path, 'drop_prob', 0.0) for block in backbone.blocks()} == {0.0}
-
-
 def norms_of(backbone: CVTIOEfficientNet) -> list[nn.BatchNorm2d]:
     return [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-
-def test_batch_norms():
-    norms = norms_of(CVTIOEfficientNet())
-    assert {type(norm) for norm in norms} == {nn.BatchNorm2d}
-    assert {norm.eps for norm in norms} == {1e-3}
-    assert {norm.momentum for norm in norms} == {0.0199}
-
-
-def test_checkpointing_changes_neither_gradients_nor_statistics():
-    plain = random_weights(CVTIOEfficientNet(drop_connect_rate=0.0).double(), seed=3)
-    saving = CVTIOEfficientNet(drop_connect_rate=0.0, with_cp=True).double()
-    saving.load_state_dict(plain.state_dict())
-    before = copy.deepcopy(plain.state_dict())
-    imgs = random_grid(2, 3, 40, 72)
-    for backbone in (plain, saving):
-        backbone.train()
-        for _ in range(2):  # two steps: the second one's statistics build on the first's
-            sum(f.square().mean() for f in backbone(imgs)).backward()
-    for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
-        assert error(other.grad, one.grad) < 1e-10, name
-    for name, one in plain.state_dict().items():
-        if 'running' in name:
-            assert error(saving.state_dict()[name], one) < 1e-12, name
-            assert error(one, before[name]) > 1e-4, name
 
 
 def test_one_step_moves_the_running_mean_by_0_0199():
@@ -220,25 +191,13 @@ def test_one_step_moves_the_running_mean_by_0_0199():
     assert len(seen) == 2  # the block was really computed twice
 
 
-def test_parameter_count():
+def test_parameter_count_and_norms():
     backbone = CVTIOEfficientNet('b4', (2, 10))
     assert sum(p.numel() for p in backbone.parameters()) == 340_160
     assert sum(p.numel() for norm in norms_of(backbone) for p in norm.parameters()) == 10_288
+    assert {(type(norm), norm.eps, norm.momentum) for norm in norms_of(backbone)} == {(nn.BatchNorm2d, 1e-3, 0.0199)}
     assert all(p.requires_grad for p in backbone.parameters())
     assert len(backbone.blocks()) == 11
-
-
-def test_outputs_come_in_the_order_asked_for():
-    backbone = random_weights(CVTIOEfficientNet('b0', (4, 2)))
-    late, early = backbone(random_grid(1, 3, 64, 64).float())
-    assert (late.shape, early.shape) == ((1, 40, 8, 8), (1, 24, 16, 16))
-
-
-def test_every_parameter_gets_a_gradient():
-    backbone = CVTIOEfficientNet('b0', (4,))
-    backbone.train()
-    backbone(random_grid(2, 3, 32, 32).float())[0].sum().backward()
-    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
 
 
 def test_conversion_to_synchronised_batch_norm_and_back():
@@ -251,14 +210,17 @@ def test_conversion_to_synchronised_batch_norm_and_back():
     assert error(revert_sync_batchnorm(synchronised)(imgs)[0], before) < 1e-6
 
 
-def test_an_unknown_padding_is_refused():
-    with pytest.raises(ValueError, match=r"backbone\.padding.*'static' or 'dynamic'.*'same'"):
-        CVTIOEfficientNet('b0', padding='same')
-
-
-def test_a_block_beyond_the_architecture_is_refused():
-    with pytest.raises(ValueError, match=r'backbone\.out_blocks.*16'):
-        CVTIOEfficientNet('b0', (2, 16))
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(padding='same'), r"backbone\.padding.*'static' or 'dynamic'.*'same'"),
+        (dict(out_blocks=(2, 16)), r'backbone\.out_blocks.*16'),
+        (dict(out_blocks=(2,), frozen_stages=4), r'backbone\.frozen_stages: expected 0 to 3, got 4'),
+    ],
+)
+def test_wrong_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CVTIOEfficientNet('b0', **settings)
 
 
 @pytest.mark.parametrize('with_cp', [False, True])
@@ -293,10 +255,6 @@ def test_no_images():
     assert [tuple(f.shape) for f in backbone(torch.empty(0, 3, 32, 48))] == [(0, 16, 16, 24), (0, 40, 4, 6)]
 
 
-def images() -> Tensor:
-    return random_grid(2, 3, 48, 64).float()
-
-
 @pytest.mark.parametrize('stages', [0, 1, 2, 3])
 @pytest.mark.parametrize('norm_eval', [False, True])
 def test_frozen_as_in_mmdet(stages, norm_eval):
@@ -313,7 +271,10 @@ def test_frozen_as_in_mmdet(stages, norm_eval):
     assert {name: norm.training for name, norm in norms.items()} == {name: modes[name] for name in norms}
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad] or [torch.zeros(1)], lr=0.1)
-    loss = sum((feature * torch.arange(feature.numel()).view_as(feature)).mean() for feature in backbone(images()))
+    loss = sum(
+        (feature * torch.arange(feature.numel()).view_as(feature)).mean()
+        for feature in backbone(random_grid(2, 3, 48, 64).float())
+    )
     if loss.requires_grad:
         loss.backward()
     optimizer.step()
@@ -321,11 +282,6 @@ def test_frozen_as_in_mmdet(stages, norm_eval):
     running = {f'{name}.{key}' for name, norm in norms.items() if norm.training for key, _ in norm.named_buffers()}
     assert running <= moved <= trained | running
     assert bool(moved & trained) == bool(trained & own.keys())
-
-
-def test_more_frozen_stages_than_there_are():
-    with pytest.raises(ValueError, match=r'backbone\.frozen_stages: expected 0 to 3, got 4'):
-        CVTIOEfficientNet('b0', (2,), frozen_stages=4)
 
 
 def test_lean_layers():

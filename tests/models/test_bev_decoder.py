@@ -49,10 +49,3 @@ def test_layers_of_the_full_decoder():
     assert [conv.bias is not None for conv in convs.values()] == [False, False, True] * 3
     norms = [m for m in decoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     assert [(type(norm), norm.eps, norm.momentum) for norm in norms] == [(nn.BatchNorm2d, 1e-5, 0.1)] * 6
-
-
-@pytest.mark.parametrize('size', [(25, 25), (50, 25)])
-def test_sizes(size):
-    with torch.no_grad():
-        out = CVTIOBEVDecoder(8, (8, 8, 4)).eval()(torch.zeros(1, 8, *size))
-    assert out.shape == (1, 4, 8 * size[0], 8 * size[1])

@@ -4,13 +4,24 @@ import torch
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.models.layers import BEVPosition, LearnedGrid, per_image
 from tests.models import naive
-from tests.models.cases import SQUARE, TALL, TOLERANCE, WIDE, error, generic_rig, random_weights, rig_of, surround_rig
+from tests.models.cases import (
+    SQUARE,
+    TALL,
+    TOLERANCE,
+    WIDE,
+    error,
+    generic_rig,
+    grid_settings,
+    random_weights,
+    rig_of,
+    surround_rig,
+)
 
 GRIDS = pytest.mark.parametrize('grid', [SQUARE, WIDE, TALL], ids=['square', 'wide', 'tall'])
 
 
 def position_of(grid: naive.Grid, dim: int = 16) -> BEVPosition:
-    return BEVPosition(dim, BEVGrid(grid.size, grid.metres, grid.offset), grid.coarse)
+    return BEVPosition(dim, BEVGrid(**grid_settings(grid)), grid.coarse)
 
 
 @pytest.mark.parametrize(
@@ -27,9 +38,7 @@ def position_of(grid: naive.Grid, dim: int = 16) -> BEVPosition:
 def test_metric_coordinates_equal_the_naive_ones(grid):
     ego_xy = position_of(grid).ego_xy
     assert ego_xy.shape == (2, *grid.coarse)
-    for row in range(grid.coarse[0]):
-        for column in range(grid.coarse[1]):
-            assert ego_xy[:, row, column].tolist() == pytest.approx(naive.bev_ego(grid, row, column), abs=1e-5)
+    assert ego_xy.numpy() == pytest.approx(naive.bev_ego(grid).numpy(), abs=1e-5)
 
 
 def test_metric_coordinates_by_hand():
@@ -55,14 +64,11 @@ def test_position_embedding_equals_the_naive_one(grid, dtype, make_rig, cameras)
     assert error(actual, expected) < TOLERANCE[dtype]
 
 
-def test_prior_repeats_its_features_for_the_batch():
-    prior = random_weights(LearnedGrid(4, (2, 3)))
-    assert torch.equal(prior(3), prior.features.detach()[None].repeat(3, 1, 1, 1))
-
-
-def test_prior_starts_as_standard_normal():
+def test_prior_starts_as_standard_normal_and_repeats_for_the_batch():
     torch.manual_seed(0)
-    values = LearnedGrid(128, (25, 25)).features.detach()
+    prior = LearnedGrid(128, (25, 25))
+    values = prior.features.detach()
+    assert torch.equal(prior(3), values[None].repeat(3, 1, 1, 1))
     # 80,000 draws: the standard errors of mean and deviation are 0.0035 and 0.0025.
     assert values.mean().item() == pytest.approx(0, abs=0.015)
     assert values.std().item() == pytest.approx(1, abs=0.011)

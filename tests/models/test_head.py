@@ -33,16 +33,11 @@ def random_sample(seed: int, size: tuple[int, int] = (5, 7)) -> Det3DDataSample:
 
 def union(samples: list[Det3DDataSample], classes: tuple[int, ...]) -> torch.Tensor:
     """Pixel by pixel: is any of the classes there?"""
-    maps = []
-    for sample in samples:
-        planes = sample.gt_bev.classes.tolist()
-        rows, columns = len(planes[0]), len(planes[0][0])
-        maps.append([[float(any(planes[c][y][x] for c in classes)) for x in range(columns)] for y in range(rows)])
-    return torch.tensor(maps)
+    return torch.stack([sum(sample.gt_bev.classes[c].float() for c in classes).clamp(max=1) for sample in samples])
 
 
 def visible(samples: list[Det3DDataSample]) -> torch.Tensor:
-    return torch.tensor([[[v >= 2 for v in row] for row in s.gt_bev.visibility.tolist()] for s in samples])
+    return torch.stack([sample.gt_bev.visibility > 1 for sample in samples])
 
 
 def centers(samples: list[Det3DDataSample]) -> torch.Tensor:
@@ -68,47 +63,35 @@ def test_layers(config, outputs):
     assert (tuple(last.weight.shape), tuple(last.bias.shape)) == ((outputs, 64, 1, 1), (outputs,))
 
 
-@pytest.mark.parametrize('config', ['cvt', 'cvt_io_v2_2'])
-def test_vehicle_losses_equal_the_naive_ones(config):
-    samples, logits = [random_sample(i) for i in range(3)], 2 * random_grid(3, 2, 5, 7).float()
-    losses = head_from_config(config).loss(logits, samples)
-    keep = visible(samples)
-    assert 0.1 < 1 - keep.float().mean() < 0.3  # a fifth of the pixels is left out
-    assert losses.keys() == {'loss_vehicle_focal', 'loss_center'}
-    assert losses['loss_vehicle_focal'].item() == pytest.approx(
-        naive.mean_loss(logits[:, 0], union(samples, VEHICLES), keep), rel=1e-5
-    )
-    assert losses['loss_center'].item() == pytest.approx(
-        naive.mean_loss(logits[:, 1], centers(samples), keep, weight=0.1), rel=1e-5
-    )
+JOINT = {'vehicle': VEHICLES, 'road': (0, 1), 'divider': (2, 3), 'pedestrian': (9,)}
 
 
-@pytest.mark.parametrize('config', ['cvt_road', 'cvt_io_v2_2_road'])
-def test_road_losses_equal_the_naive_ones(config):
-    samples, logits = [random_sample(i) for i in range(3)], 2 * random_grid(3, 1, 5, 7).float()
-    losses = head_from_config(config).loss(logits, samples)
-    target = union(samples, (0, 1))
-    assert losses.keys() == {'loss_road_focal', 'loss_road_bce'}
-    assert losses['loss_road_focal'].item() == pytest.approx(naive.mean_loss(logits[:, 0], target), rel=1e-5)
-    assert losses['loss_road_bce'].item() == pytest.approx(
-        naive.mean_loss(logits[:, 0], target, gamma=0, weight=0.1), rel=1e-5
-    )
-
-
-def test_several_groups_each_have_their_channel_mask_and_loss():
-    samples, logits = [random_sample(i) for i in range(2)], 2 * random_grid(2, 5, 5, 7).float()
-    head = head_from_config('cvt_io_v2_2_joint')
-    groups = {'vehicle': VEHICLES, 'road': (0, 1), 'divider': (2, 3), 'pedestrian': (9,)}
-    losses = head.loss(logits, samples)
+@pytest.mark.parametrize(
+    ('config', 'groups'),
+    [
+        ('cvt', {'vehicle': VEHICLES}),
+        ('cvt_io_v2_2', {'vehicle': VEHICLES}),
+        ('cvt_road', {'road': (0, 1)}),
+        ('cvt_io_v2_2_road', {'road': (0, 1)}),
+        ('cvt_io_v2_2_joint', JOINT),
+    ],
+)
+def test_losses_equal_the_naive_ones(config, groups):
+    """Each group has its channel, mask and loss; roads alone have a cross-entropy too, vehicles a centre."""
+    head, samples = head_from_config(config), [random_sample(i) for i in range(3)]
     assert [group.name for group in head.groups] == list(groups)
-    assert losses.keys() == {*(f'loss_{name}_focal' for name in groups), 'loss_center'}
+    logits = 2 * random_grid(3, len(groups) + ('vehicle' in groups), 5, 7).float()
+    keep, expected = visible(samples), {}
+    assert 0.1 < 1 - keep.float().mean() < 0.3  # a fifth of the pixels is left out
     for channel, (name, classes) in enumerate(groups.items()):
-        keep = visible(samples) if name == 'vehicle' else None
-        expected = naive.mean_loss(logits[:, channel], union(samples, classes), keep)
-        assert losses[f'loss_{name}_focal'].item() == pytest.approx(expected, rel=1e-5)
-    assert losses['loss_center'].item() == pytest.approx(
-        naive.mean_loss(logits[:, 4], centers(samples), visible(samples), weight=0.1), rel=1e-5
-    )
+        args = logits[:, channel], union(samples, classes), keep if name == 'vehicle' else None
+        expected[f'loss_{name}_focal'] = naive.mean_loss(*args)
+        if list(groups) == ['road']:
+            expected['loss_road_bce'] = naive.mean_loss(*args, gamma=0, weight=0.1)
+    if 'vehicle' in groups:
+        expected['loss_center'] = naive.mean_loss(logits[:, -1], centers(samples), keep, weight=0.1)
+    found = {name: loss.item() for name, loss in head.loss(logits, samples).items()}
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_center_uses_the_mask_of_its_group_wherever_that_stands():

@@ -26,13 +26,8 @@ def test_rays_equal_the_naive_ones(dtype, make_rig, cameras, size):
     rig = rig_of(calibration, dtype)
     rays = rig.pixel_rays(size)
     assert rays.shape == (2, cameras, 4, *size)
-    for b in range(2):
-        for n in range(cameras):
-            assert error(rig.camera_centres()[b, n, :, 0, 0], naive.camera_centre(calibration, b, n)) < TOLERANCE[dtype]
-            for y in range(size[0]):
-                for x in range(size[1]):
-                    expected = naive.pixel_ray(calibration, b, n, y, x, size)
-                    assert error(rays[b, n, :, y, x], expected) < TOLERANCE[dtype]
+    assert error(rig.camera_centres(), naive.camera_centres(calibration)) < TOLERANCE[dtype]
+    assert error(rays, naive.pixel_rays(calibration, size)) < TOLERANCE[dtype]
 
 
 def test_rays_of_a_forward_camera_by_hand():
@@ -69,13 +64,6 @@ def test_values_know_nothing_of_the_calibration():
     other_key, other_value = tokens(features, rig_of(generic_rig(2, 3)))
     assert torch.equal(value, other_value)
     assert error(key, other_key) > 1e-2
-
-
-def test_ray_embedding_has_length_one():
-    tokens = random_weights(ImageTokens(7, 16).double())
-    tokens.feature_proj[2].weight.data.zero_()
-    key, _ = tokens(random_grid(2, 3, 7, 2, 3), rig_of(surround_rig(2, 3), torch.float64))
-    assert error(key.norm(dim=2), torch.ones(2, 3, 2, 3)) < 1e-6  # the 1e-7 beside the norm
 
 
 def test_embedding_scales_with_small_norms_as_defined():

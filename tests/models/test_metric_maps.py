@@ -70,13 +70,14 @@ def test_samples_are_where_the_points_project_to():
     samples = attention_maps(model_of(LIFT | dict(gate=False)), **inputs).samples
     assert samples.camera.shape == (2, 24, 2 * 2 * 2 * 2)
     calibration = Calibration(inputs['intrinsics'].double(), inputs['cam_from_ego'].double(), (36, 52))
+    centres = naive_v3.cell_centres(TALL, (12, 8))
     for b, row, column in product(range(2), *map(range, CELLS)):
         expected = []
         for i, j, metres in product((0, 1), (0, 1), LIFT['heights']):
-            point = (*naive_v3.cell_centre(TALL, (12, 8), 2 * row + i, 2 * column + j), metres)
-            seen = [(n, naive_v3.seen_at(calibration, b, n, point)) for n in range(CAMERAS)]
-            seen = [(n, *at[:2]) for n, at in seen if at is not None][:2]
-            expected += [(*place, 1 / len(seen)) for place in seen]
+            point = torch.tensor([[*centres[:, 2 * row + i, 2 * column + j], metres]]).double()
+            u, v, _, seen = (x[b, 0].tolist() for x in naive_v3.seen_at(calibration, point))
+            first = [n for n in range(CAMERAS) if seen[n]][:2]
+            expected += [(n, u[n], v[n], 1 / len(first)) for n in first]
         cell = row * CELLS[1] + column
         found = zip(*(x[b, cell].tolist() for x in (samples.camera, samples.u, samples.v, samples.weight)), strict=True)
         found = sorted(sample for sample in found if sample[-1] > 0)

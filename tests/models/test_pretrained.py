@@ -31,22 +31,20 @@ def assert_loaded(backbone: CVTIOEfficientNet, published: dict[str, torch.Tensor
             assert torch.equal(tensor, published[f'backbone.{name}']), name
 
 
-@pytest.mark.parametrize('wrap', [lambda weights: weights, lambda weights: dict(meta={}, state_dict=weights)])
-def test_a_published_checkpoint_loads_by_its_own_names(published, wrap, tmp_path):
-    torch.save(wrap(published), tmp_path / 'b4.pth')
-    assert_loaded(backbone_from(tmp_path / 'b4.pth'), published)
-
-
-def test_a_checkpoint_converted_from_tensorflow_loads(published, tmp_path):
-    """OpenMMLab's converter writes weights and moving averages only; TensorFlow counts no batches."""
-    weights = {name: tensor for name, tensor in published.items() if not name.endswith('num_batches_tracked')}
-    torch.save(weights, tmp_path / 'b4.pth')
-    assert_loaded(backbone_from(tmp_path / 'b4.pth'), published)
-
-
-def test_without_a_prefix(published, tmp_path):
-    torch.save({name.removeprefix('backbone.'): tensor for name, tensor in published.items()}, tmp_path / 'b4.pth')
-    assert_loaded(backbone_from(tmp_path / 'b4.pth', prefix=''), published)
+@pytest.mark.parametrize(
+    ('change', 'prefix'),
+    [
+        (lambda weights: weights, 'backbone.'),
+        (lambda weights: dict(meta={}, state_dict=weights), 'backbone.'),
+        # OpenMMLab's converter writes weights and moving averages only; TensorFlow counts no batches.
+        (lambda weights: {k: v for k, v in weights.items() if not k.endswith('num_batches_tracked')}, 'backbone.'),
+        (lambda weights: {k.removeprefix('backbone.'): v for k, v in weights.items()}, ''),
+    ],
+    ids=['published', 'with meta', 'from TensorFlow', 'without a prefix'],
+)
+def test_a_checkpoint_loads(published, change, prefix, tmp_path):
+    torch.save(change(published), tmp_path / 'b4.pth')
+    assert_loaded(backbone_from(tmp_path / 'b4.pth', prefix=prefix), published)
 
 
 def test_loading_replaces_a_second_initialisation(published, tmp_path):
@@ -63,19 +61,14 @@ def message_of(checkpoint: object, **kwargs) -> str:
     return str(caught.value)
 
 
-def test_a_missing_file_names_both_ways_out(tmp_path):
+@pytest.mark.parametrize('content', [None, b'', b'<html>404</html>', b'PK\x03\x04 half a file'])
+def test_a_missing_or_broken_file_names_both_ways_out(content, tmp_path):
+    if content is not None:
+        (tmp_path / 'b4.pth').write_bytes(content)
     message = message_of(tmp_path / 'b4.pth')
     assert str(tmp_path / 'b4.pth') in message
-    assert '--cfg-options model.backbone.init_cfg.checkpoint=' in message
+    assert content is not None or '--cfg-options model.backbone.init_cfg.checkpoint=' in message
     assert '--cfg-options model.backbone.init_cfg=None' in message
-
-
-@pytest.mark.parametrize('content', [b'', b'<html>404</html>', b'PK\x03\x04 half a file'])
-def test_a_broken_file_names_both_ways_out(content, tmp_path):
-    (tmp_path / 'b4.pth').write_bytes(content)
-    message = message_of(tmp_path / 'b4.pth')
-    assert str(tmp_path / 'b4.pth') in message
-    assert 'model.backbone.init_cfg=None' in message
 
 
 class _Touch:
@@ -102,22 +95,19 @@ def test_nothing_in_a_malicious_file_is_run(legacy, tmp_path):
     assert 'model.backbone.init_cfg=None' in message
 
 
-def test_another_architecture_is_refused(published, tmp_path):
-    torch.save(published, tmp_path / 'b4.pth')
-    message = message_of(tmp_path / 'b4.pth', arch='b0')
-    assert str(tmp_path / 'b4.pth') in message
-    assert 'layers.0.conv.weight' in message
-
-
-def test_a_wrong_prefix_is_refused(published, tmp_path):
-    torch.save(published, tmp_path / 'b4.pth')
-    assert str(tmp_path / 'b4.pth') in message_of(tmp_path / 'b4.pth', prefix='encoder.')
-
-
-def test_a_missing_weight_is_named(published, tmp_path):
-    name = 'layers.3.1.se.conv2.conv.bias'
-    torch.save({key: tensor for key, tensor in published.items() if key != f'backbone.{name}'}, tmp_path / 'b4.pth')
-    assert name in message_of(tmp_path / 'b4.pth')
+@pytest.mark.parametrize(
+    ('missing', 'settings', 'named'),
+    [
+        ('', dict(arch='b0'), 'layers.0.conv.weight'),
+        ('', dict(prefix='encoder.'), ''),
+        ('layers.3.1.se.conv2.conv.bias', {}, 'layers.3.1.se.conv2.conv.bias'),
+    ],
+    ids=['another architecture', 'a wrong prefix', 'a weight is missing'],
+)
+def test_weights_that_do_not_fit_are_refused(published, missing, settings, named, tmp_path):
+    torch.save({k: v for k, v in published.items() if k != f'backbone.{missing}'}, tmp_path / 'b4.pth')
+    message = message_of(tmp_path / 'b4.pth', **settings)
+    assert str(tmp_path / 'b4.pth') in message and named in message
 
 
 def test_a_refused_checkpoint_leaves_the_weights_alone(published, tmp_path):

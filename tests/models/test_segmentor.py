@@ -14,6 +14,7 @@ from tests.models.cases import (
     TALL,
     error,
     generic_rig,
+    grid_settings,
     random_grid,
     random_share,
     random_weights,
@@ -24,7 +25,7 @@ from tests.models.cases import (
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FOCAL = dict(type='CVTIOFocalLoss')
-BEV_GRID = dict(size=TALL.size, metres=TALL.metres, offset=TALL.offset)  # 24×16 cells, coarse 3×2
+BEV_GRID = grid_settings(TALL)  # 24×16 cells, coarse 3×2
 NECKS = {
     'cvt': dict(type='CVTIOCrossViewNeck'),
     'v1': dict(type='CVTIOLatentNeck', latents_per_camera=True, latent_size=(2, 3), depth=2),
@@ -62,15 +63,13 @@ def inputs_of(cameras: int, image_size: tuple[int, int] = (36, 52), make_rig=sur
 
 
 def samples_of(size: tuple[int, int] = TALL.size) -> list[Det3DDataSample]:
-    samples = []
-    for i in range(2):
-        sample = Det3DDataSample(metainfo=dict(sample_token=str(i)))
+    samples = [Det3DDataSample(metainfo=dict(sample_token=str(i))) for i in range(2)]
+    for i, sample in enumerate(samples):
         sample.gt_bev = BaseDataElement(
             classes=(random_share(12, *size, seed=i) < 0.2).to(torch.uint8),
             visibility=torch.full(size, 255, dtype=torch.uint8),
             center=random_share(*size, seed=i + 2).float(),
         )
-        samples.append(sample)
     return samples
 
 
@@ -101,28 +100,6 @@ def test_everything_after_the_backbone_equals_the_naive_network(neck, cameras, m
     # float32 calibrations are rigid to 1e-7 only, and the naive inverse relies on it.
     assert error(in_float64, expected) < 1e-5
     assert error(in_float32, expected) < 1e-4  # rounding of some fifty layers
-
-
-@torch.no_grad()
-@pytest.mark.parametrize('neck', NECKS)
-def test_order_of_the_cameras_does_not_matter(neck):
-    model, inputs = random_weights(segmentor_of(neck)), inputs_of(4)
-    order = [3, 1, 0, 2]
-    before = model.bev_logits(**inputs)
-    after = model.bev_logits(**{key: value[:, order] for key, value in inputs.items()})
-    assert error(after, before) < 1e-5
-    assert error(model.bev_logits(**inputs | dict(imgs=inputs['imgs'][:, order])), before) > 1e-4
-
-
-@torch.no_grad()
-@pytest.mark.parametrize('neck', NECKS)
-def test_a_sample_alone_gives_the_same(neck):
-    model, inputs = random_weights(segmentor_of(neck)), inputs_of(3)
-    both = model.bev_logits(**inputs)
-    for b in range(2):
-        assert (
-            error(model.bev_logits(**{key: value[b : b + 1] for key, value in inputs.items()}), both[b : b + 1]) < 1e-5
-        )
 
 
 @torch.no_grad()
@@ -164,8 +141,8 @@ def outside_backbone(model: nn.Module) -> dict[str, nn.Module]:
 
 
 @pytest.mark.parametrize('config', ['cvt', 'cvt_io_v1_1', 'cvt_io_v2_3'])
-def test_pytorch_s_own_initialisation_outside_the_backbone(config):
-    """Linear layers and convolutions: weights and biases uniform within ±1 / sqrt(inputs of one output)."""
+def test_layers_outside_the_backbone_and_their_initialisation(config):
+    """PyTorch's own: weights and biases of linear layers and convolutions uniform in ±1 / sqrt(inputs of an output)."""
     torch.manual_seed(0)
     settings = Config.fromfile(CONFIGS / f'{config}.py').model
     settings.backbone.init_cfg = None
@@ -192,12 +169,7 @@ def test_pytorch_s_own_initialisation_outside_the_backbone(config):
             assert (module.weight == 1).all() and (module.bias == 0).all(), name
     assert seen == {nn.Linear, nn.Conv2d}
 
-
-@pytest.mark.parametrize('config', ['cvt', 'cvt_io_v1_1', 'cvt_io_v2_3'])
-def test_norms_and_activations_outside_the_backbone(config):
-    settings = Config.fromfile(CONFIGS / f'{config}.py').model
-    settings.backbone.init_cfg = None
-    modules = outside_backbone(MODELS.build(settings)).values()
+    modules = outside_backbone(model).values()
     batch_norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     assert {(type(m), m.eps, m.momentum, m.affine) for m in batch_norms} == {(nn.BatchNorm2d, 1e-5, 0.1, True)}
     assert {m.eps for m in modules if isinstance(m, nn.LayerNorm)} == {1e-5}

@@ -123,29 +123,24 @@ class Browser:
         return result['result'].get('value')
 
     def click(self, x: float, y: float) -> None:
-        """A click of the mouse."""
         self.move(x, y)
         for kind in ('mousePressed', 'mouseReleased'):
             self.call('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', clickCount=1)
         self.settle()
 
     def move(self, x: float, y: float) -> None:
-        """The mouse moves."""
         self.call('Input.dispatchMouseEvent', type='mouseMoved', x=x, y=y)
         self.settle()
 
     def tap(self, x: float, y: float) -> None:
-        """A finger touches."""
         self.call('Input.dispatchTouchEvent', type='touchStart', touchPoints=[dict(x=x, y=y)])
         self.call('Input.dispatchTouchEvent', type='touchEnd', touchPoints=[])
         self.settle()
 
     def key(self, name: str) -> None:
-        """A key is pressed."""
         for kind in ('keyDown', 'keyUp'):
             self.call('Input.dispatchKeyEvent', type=kind, key=name, code=name, windowsVirtualKeyCode=KEYS[name])
         self.settle()
 
     def screenshot(self) -> bytes:
-        """PNG of the window."""
         return base64.b64decode(self.call('Page.captureScreenshot', format='png')['data'])

@@ -169,8 +169,7 @@ def test_a_clicked_patch_of_cvt(browser, made):
     page, maps = made('cvt')
     browser.open(page)
     browser.click(*middle(browser, 'Image patches of CAM_BACK;', FINE, 11, 27))
-    camera = 4
-    assert_within(shown(browser, 'cells'), *column_of_patch(maps, camera * math.prod(FINE) + 11 * FINE[1] + 27))
+    assert_within(shown(browser, 'cells'), *column_of_patch(maps, 4 * math.prod(FINE) + 11 * FINE[1] + 27))
     assert browser.evaluate('document.getElementById("latents-figure").hidden')
 
 

@@ -25,21 +25,9 @@ from tests.tiny import (
     TOY_CONFIG,
     as_arguments,
 )
-from tests.tools.in_process import run_tool
+from tests.tools.in_process import run_process, run_tool
 
 STOCK_TOOLS = Path(mmdet3d.__file__).parent / '.mim/tools'
-
-
-def run(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'DISPLAY')}
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=cwd,
-        env=environment | {'OMP_NUM_THREADS': '1'} | env,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
 
 
 def options(root: Path, **extra: object) -> list[str]:
@@ -51,7 +39,7 @@ def trained(toy_root, tmp_path_factory) -> Path:
     """Work folder of a finished run, started from another working directory."""
     work_dir = tmp_path_factory.mktemp('work')
     elsewhere = tmp_path_factory.mktemp('elsewhere')
-    result = run(REPO / 'tools/train.py', TOY_CONFIG, '--work-dir', work_dir, *options(toy_root), cwd=elsewhere)
+    result = run_process(REPO / 'tools/train.py', TOY_CONFIG, '--work-dir', work_dir, *options(toy_root), cwd=elsewhere)
     assert result.returncode == 0, result.stderr[-2000:]
     return work_dir
 
@@ -60,20 +48,18 @@ def test_train_leaves_best_and_last_checkpoint_and_logs(trained):
     assert sorted(path.name for path in trained.glob('iter_*.pth')) == ['iter_2.pth', 'iter_4.pth']
     assert len([*trained.glob('best_vehicle_IoU@0.50_iter_*.pth')]) == 1
     (log,) = trained.glob('*/vis_data/2*.json')
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = rows_of(log)
     assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3, 4]
     assert [row['step'] for row in rows if 'vehicle/IoU@0.50' in row] == [2, 4]
     assert [*trained.glob('*/vis_data/events.out.tfevents*')]
 
 
-def test_resume_continues(trained, toy_root, tmp_path):
-    result = run(
-        *(REPO / 'tools/train.py', TOY_CONFIG, '--work-dir', tmp_path, '--resume', trained / 'iter_4.pth'),
-        *options(toy_root, **{'train_cfg.max_iters': 5, 'param_scheduler.total_steps': 6}),
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert (tmp_path / 'iter_5.pth').is_file() and 'Iter(train) [5/5]' in result.stdout + result.stderr
+def test_resume_continues_from_a_checkpoint_elsewhere(trained, toy_root, tmp_path):
+    five = options(toy_root, **{'train_cfg.max_iters': 5, 'param_scheduler.total_steps': 6})
+    words = (TOY_CONFIG, '--work-dir', tmp_path, '--resume', trained / 'iter_4.pth', *five)
+    assert run_tool('tools/train.py', *words) is None
+    (log,) = tmp_path.glob('*/vis_data/2*.json')
+    assert [row['step'] for row in rows_of(log) if 'iter' in row] == [5] and (tmp_path / 'iter_5.pth').is_file()
 
 
 def test_signal_to_all_processes_and_resume(toy_root, tmp_path):
@@ -146,7 +132,7 @@ def test_resume_near_the_end_of_a_long_run_takes_seconds(trained, toy_root, tmp_
 
 def test_test_writes_metrics_and_panels(trained, toy_root, tmp_path):
     out, maps = tmp_path / 'result.json', tmp_path / 'maps.npz'
-    result = run(
+    result = run_process(
         *(REPO / 'tools/test.py', TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path / 'work'),
         *('--out', out, maps),
         *('--show-dir', 'panels', '--show-interval', 2, *options(toy_root)),
@@ -190,21 +176,17 @@ def test_mixed_precision_without_a_gpu(toy_root, tmp_path):
 
 
 def test_control_runs(trained, toy_root, tmp_path):
-    result = run(
-        *(REPO / 'tools/test.py', TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path, '--control', 'blank'),
-        *options(toy_root),
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
+    words = (TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path, '--control', 'blank', *options(toy_root))
+    assert run_tool('tools/test.py', *words) is None
 
 
 def test_stock_tools_run_our_config(trained, toy_root, tmp_path):
     """mmdet3d's own scripts, with the repository on PYTHONPATH: options that are given once reach every place."""
     words = options(toy_root, **{'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
     env = dict(PYTHONPATH=str(REPO))
-    result = run(STOCK_TOOLS / 'train.py', TOY_CONFIG, '--work-dir', tmp_path, *words, cwd=tmp_path, **env)
+    result = run_process(STOCK_TOOLS / 'train.py', TOY_CONFIG, '--work-dir', tmp_path, *words, cwd=tmp_path, **env)
     assert result.returncode == 0, result.stderr[-2000:]
-    result = run(
+    result = run_process(
         *(STOCK_TOOLS / 'test.py', TOY_CONFIG, tmp_path / 'iter_1.pth', '--work-dir', tmp_path, *words),
         cwd=tmp_path,
         **env,
@@ -220,7 +202,9 @@ def test_another_projects_package_does_not_shadow_ours(tmp_path):
         (tmp_path / base / 'projects/Other/__init__.py').write_text(f'where = {base!r}')
     (tmp_path / 'site/projects/__init__.py').touch()
     code = 'import projects.CVT_IO.cvt_io.geometry as g, projects.Other as o; print(g.__file__, o.where)'
-    result = run('-c', code, cwd=tmp_path, PYTHONPATH=f'{REPO}{os.pathsep}{tmp_path / "site"}', PYTHONSAFEPATH='1')
+    result = run_process(
+        '-c', code, cwd=tmp_path, PYTHONPATH=f'{REPO}{os.pathsep}{tmp_path / "site"}', PYTHONSAFEPATH='1'
+    )
     assert result.stdout.split() == [str(REPO / 'projects/CVT_IO/cvt_io/geometry/__init__.py'), 'site'], result.stderr
 
 
@@ -229,7 +213,7 @@ def test_nothing_prepared_ends_at_once(tool, tmp_path):
     checkpoint = tmp_path / 'x.pth'
     checkpoint.touch()
     words = [REPO / 'configs/cvt_io_v2_2.py', *([checkpoint] if tool == 'test.py' else [])]
-    result = run(REPO / 'tools' / tool, *words, cwd=tmp_path)
+    result = run_process(REPO / 'tools' / tool, *words, cwd=tmp_path)
     assert result.returncode == 1
     assert 'create_data.py nuscenes' in result.stderr and 'create_data.py toy' in result.stderr
     assert 'Traceback' not in result.stderr and not (tmp_path / 'work_dirs').exists()
@@ -245,21 +229,17 @@ def test_nothing_prepared_ends_at_once(tool, tmp_path):
     ],
 )
 def test_one_clear_line_on_wrong_arguments(words, message, tmp_path):
-    result = run(REPO / words[0], *words[1:], cwd=tmp_path)
+    result = run_process(REPO / words[0], *words[1:], cwd=tmp_path)
     assert result.returncode == 1
     assert message in result.stderr.splitlines()[-1] and 'Traceback' not in result.stderr
 
 
 def test_weights_that_cannot_be_had(toy_root, tmp_path):
     name = 'model.backbone.init_cfg'
-    result = run(
-        *(REPO / 'tools/train.py', REPO / 'configs/cvt_io_v2_2.py', '--work-dir', tmp_path, '--cfg-options'),
-        *(f'data_root={toy_root}', f'{name}.checkpoint=none.pth'),
-        'train_dataloader.num_workers=0',
-        cwd=tmp_path,
-    )
-    assert result.returncode == 1
-    assert 'none.pth could not be loaded' in result.stderr and f'{name}=None' in result.stderr
+    extra = (f'data_root={toy_root}', f'{name}.checkpoint=none.pth', 'train_dataloader.num_workers=0')
+    words = (REPO / 'configs/cvt_io_v2_2.py', '--work-dir', tmp_path, '--cfg-options', *extra)
+    found = str(run_tool('tools/train.py', *words))
+    assert 'none.pth could not be loaded' in found and f'{name}=None' in found
 
 
 @pytest.mark.parametrize(

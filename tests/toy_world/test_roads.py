@@ -24,19 +24,17 @@ def test_path_of_an_l_shape():
     east = Path(np.array([[0.0, 0.0], [10.0, 0.0]]))
     np.testing.assert_allclose(east.offset(1.0).points, [[0.0, 1.0], [10.0, 1.0]], atol=1e-12)
     np.testing.assert_allclose(east.between(2.0, 5.0).points, [[2.0, 0.0], [5.0, 0.0]])
-
-
-def test_a_path_needs_two_distinct_points():
     with pytest.raises(ValueError, match='two distinct points'):
         Path(np.zeros((3, 2)))
 
 
-def test_roads_are_apart_and_some_have_an_island(network):
+def test_roads_are_apart_and_some_have_an_island_or_curve(network):
     areas = [road.polygon() for road in network.roads]
     assert all(area.is_valid for area in (*areas, *network.junctions, *network.walkways))
     assert all(a.intersection(b).area < 0.5 for a, b in itertools.combinations(areas, 2))
     assert any(area.interiors for area in areas)
     assert any(not area.interiors for area in areas)
+    assert np.degrees(max(np.ptp(road.centre.headings) for road in network.roads)) > 20
 
 
 def test_lanes_lie_on_their_road_on_the_side_of_traffic(network):
@@ -62,11 +60,6 @@ def test_every_lane_leads_on_through_a_junction(network):
             assert target.road is not lane.road
             area = network.junctions[turn.start].buffer(0.3)
             assert all(area.contains(Point(point)) for point in turn.path.points[1:-1])
-
-
-def test_some_roads_curve(network):
-    bends = [np.ptp(road.centre.headings) for road in network.roads]
-    assert np.degrees(max(bends)) > 20
 
 
 def test_towns_differ_by_location_and_seed():

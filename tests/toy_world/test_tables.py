@@ -132,26 +132,12 @@ def test_annotations_stand_on_the_ground_around_the_ego(world):
 
 
 def test_images_are_where_the_tables_say(world):
-    for row in world.nusc.sample_data:
-        if row['channel'] in CAMERAS:
-            assert (world.root / row['filename']).is_file()
-            assert re.fullmatch(
-                rf'samples/{row["channel"]}/n\d+-[\d+-]+__{row["channel"]}__\d{{16}}\.jpg', row['filename']
-            )
+    for row in (row for row in world.nusc.sample_data if row['channel'] in CAMERAS):
+        name, channel = row['filename'], row['channel']
+        assert (world.root / name).is_file()
+        assert re.fullmatch(rf'samples/{channel}/n\d+-[\d+-]+__{channel}__\d{{16}}\.jpg', name)
 
 
-@pytest.mark.parametrize(
-    ('visible', 'covered', 'token'),
-    [
-        (0, 0, '1'),
-        (0, 10, '1'),
-        (39, 100, '1'),
-        (40, 100, '2'),
-        (59, 100, '2'),
-        (60, 100, '3'),
-        (80, 100, '4'),
-        (7, 7, '4'),
-    ],
-)
-def test_visibility_tokens(visible, covered, token):
-    assert visibility_token(visible, covered) == token
+def test_visibility_tokens():
+    shares = {(0, 0): '1', (0, 10): '1', (39, 100): '1', (40, 100): '2', (59, 100): '2', (60, 100): '3', (80, 100): '4'}
+    assert {pair: visibility_token(*pair) for pair in shares} == shares and visibility_token(7, 7) == '4'

@@ -27,33 +27,23 @@ def tiny(tmp_path_factory):
     return root
 
 
-def test_what_is_written(tiny):
-    files = digests(tiny)
-    # 13 tables, 2 scenes · 2 frames · 6 images, 2 maps as JSON and as PNG, and the marker.
-    assert len(files) == 13 + 24 + 4 + 1
-    assert {f'v1.0-mini/{name}.json' for name in TABLES} < set(files)
-
-
 def test_equal_bytes_with_two_workers(tiny, tmp_path):
     generate_toy_world(tmp_path / 'together', workers=2, **TINY)
     assert digests(tmp_path / 'together') == digests(tiny)
 
 
-def test_another_seed_gives_another_world(tiny, tmp_path):
-    generate_toy_world(tmp_path, **{**TINY, 'seed': 4, 'scenes': 1})
-    here, there = digests(tmp_path), digests(tiny)
-    assert not set(here.values()) & set(there.values()) - {here['v1.0-mini/visibility.json']}
+def test_a_scene_depends_on_the_seed_but_not_on_how_many_there_are(tiny, tmp_path):
+    for seed in (3, 4):
+        generate_toy_world(tmp_path / str(seed), **{**TINY, 'seed': seed, 'scenes': 1})
+    same, other, both = digests(tmp_path / '3'), digests(tmp_path / '4'), digests(tiny)
+    # 13 tables, 2 scenes · 2 frames · 6 images, 2 maps as JSON and as PNG, and the marker.
+    assert len(both) == 13 + 24 + 4 + 1 and {f'v1.0-mini/{name}.json' for name in TABLES} < set(both)
+    images = [name for name in same if name.endswith('.jpg')]
+    assert len(images) == 12 and all(same[name] == both[name] for name in images)
+    assert not set(other.values()) & set(both.values()) - {other['v1.0-mini/visibility.json']}
 
 
-def test_a_scene_does_not_depend_on_how_many_there_are(tiny, tmp_path):
-    generate_toy_world(tmp_path, **{**TINY, 'scenes': 1})
-    here, there = digests(tmp_path), digests(tiny)
-    images = [name for name in here if name.endswith('.jpg')]
-    assert len(images) == 12
-    assert all(here[name] == there[name] for name in images)
-
-
-@pytest.mark.parametrize('moment', ['first image', 'second scene', 'tables'])
+@pytest.mark.parametrize('moment', [(1, 0), (15, 0), (24, 5)], ids=['first image', 'second scene', 'tables'])
 def test_a_killed_run_is_finished_by_the_next(tiny, tmp_path, monkeypatch, moment):
     class Killed(BaseException):
         pass
@@ -64,9 +54,7 @@ def test_a_killed_run_is_finished_by_the_next(tiny, tmp_path, monkeypatch, momen
     def write_or_die(path, content):
         calls['jpg'] += path.suffix == '.jpg'
         calls['tables'] += path.parent.name == 'v1.0-mini'
-        if (calls['jpg'], calls['tables']) >= {'first image': (1, 0), 'second scene': (15, 0), 'tables': (24, 5)}[
-            moment
-        ]:
+        if (calls['jpg'], calls['tables']) >= moment:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f'.{path.name}.tmp').write_bytes(content[: len(content) // 2])
             raise Killed
@@ -93,18 +81,19 @@ def test_a_finished_world_is_left_alone_and_repaired_where_damaged(tiny, tmp_pat
     assert digests(root) == digests(tiny)
 
 
-def test_real_nuscenes_is_never_touched(tmp_path):
-    (tmp_path / 'v1.0-mini').mkdir()
-    (tmp_path / 'v1.0-mini' / 'scene.json').write_text('[]')
-    with pytest.raises(ValueError, match=r'holds v1\.0-mini but no toy_world\.json.*choose another folder'):
+@pytest.mark.parametrize(
+    ('file', 'content', 'message'),
+    [
+        ('v1.0-mini/scene.json', '[]', r'holds v1\.0-mini but no toy_world\.json.*choose another folder'),
+        ('toy_world.json', json.dumps({'version': 'v1.0-mini', 'seed': 9}), 'another toy world'),
+    ],
+)
+def test_real_nuscenes_and_other_toy_worlds_are_never_touched(tmp_path, file, content, message):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=message):
         generate_toy_world(tmp_path, **TINY)
-    assert digests(tmp_path).keys() == {'v1.0-mini/scene.json'}
-
-
-def test_another_toy_world_is_never_mixed_in(tmp_path):
-    (tmp_path / 'toy_world.json').write_text(json.dumps({'version': 'v1.0-mini', 'seed': 9}))
-    with pytest.raises(ValueError, match='another toy world'):
-        generate_toy_world(tmp_path, **TINY)
+    assert digests(tmp_path).keys() == {file}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +122,4 @@ def test_scene_names_come_from_both_splits_in_proportion(scenes, in_val):
     assert len(set(names)) == len(names) == scenes
     assert len(set(names) & set(val)) == in_val
     assert len(set(names) & set(train)) == scenes - in_val
-
-
-def test_all_of_mini_is_used():
     assert set(scene_names('v1.0-mini', 10)) == {*mini_train, *mini_val}

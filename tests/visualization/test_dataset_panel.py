@@ -147,26 +147,22 @@ def test_title_tells_frame_and_time():
         assert len(rows) and rows.max() < 36
 
 
+BOXES, AREAS = list(CLASS_COLORS.values())[4:], list(CLASS_COLORS.values())[:4]
+RESULTS = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT]
+
+
 @pytest.mark.parametrize('eye', COLOR_BLIND)
-def test_colours_stay_apart_for_every_eye(eye):
-    """Boxes' colours differ from each other and from the ground by 24 CIELAB units (2 can just be seen)."""
-    ground = [painter.BACKGROUND, *list(CLASS_COLORS.values())[:4]]
-    boxes = list(CLASS_COLORS.values())[4:]
-    lab = {color: _lab(color, COLOR_BLIND[eye]) for color in (*ground, *boxes)}
-    pairs = [*itertools.combinations(boxes, 2), *itertools.product(boxes, ground)]
+@pytest.mark.parametrize(
+    ('colors', 'ground', 'least'),
+    [(BOXES, AREAS, 24), (RESULTS, painter.LAYERS.values(), 22)],
+    ids=['boxes', 'errors'],
+)
+def test_colours_stay_apart_for_every_eye(eye, colors, ground, least):
+    """They differ from each other and from the ground by so many CIELAB units (2 can just be seen)."""
+    lab = {color: _lab(color, COLOR_BLIND[eye]) for color in (painter.BACKGROUND, *ground, *colors)}
+    pairs = [*itertools.combinations(colors, 2), *itertools.product(colors, (painter.BACKGROUND, *ground))]
     closest = min(pairs, key=lambda pair: np.linalg.norm(lab[pair[0]] - lab[pair[1]]))
-    assert np.linalg.norm(lab[closest[0]] - lab[closest[1]]) > 24, closest
-
-
-@pytest.mark.parametrize('eye', COLOR_BLIND)
-def test_errors_stay_apart_for_every_eye(eye):
-    """Hits, false alarms, misses and what is left out, from each other and from the map."""
-    results = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT]
-    ground = [painter.BACKGROUND, *painter.LAYERS.values()]
-    pairs = [*itertools.combinations(results, 2), *itertools.product(results, ground)]
-    for first, second in pairs:
-        distance = np.linalg.norm(_lab(first, COLOR_BLIND[eye]) - _lab(second, COLOR_BLIND[eye]))
-        assert distance > 22, (first, second)
+    assert np.linalg.norm(lab[closest[0]] - lab[closest[1]]) > least, closest
 
 
 def _lab(color: tuple[int, int, int], eye: list[list[float]]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid, project
 from projects.CVT_IO.cvt_io.labels.classes import CLASSES
@@ -44,10 +45,7 @@ def test_nothing_is_drawn_behind_the_camera():
     mask = np.zeros(GRID.size, bool)
     mask[:18] = True  # all that lies ahead
     assert tinted(0, mask).any() and not tinted(180, mask).any()
-
-
-def test_nothing_above_the_horizon():
-    assert not tinted(0, np.ones(GRID.size, bool))[:30].any()
+    assert not tinted(0, np.ones(GRID.size, bool))[:30].any()  # nor above the horizon
 
 
 def test_tint_by_hand():
@@ -78,14 +76,10 @@ def test_error_colours():
 
 def test_probability_ramp():
     """The ground at 0, blue at 0.5, white at 1; half way between them at 0.25: (24 + 86) / 2 and so on."""
-    score = np.array([[0, 0.25, 0.5, 1.0]])
-    canvas = painter.bev_prediction(score, painter.road_map(np.zeros((1, 4), bool)))
-    assert canvas[0].tolist() == [[24, 26, 32], [55, 103, 132], [86, 180, 233], [255, 255, 255]]
-
-
-def test_probabilities_that_are_not_finite_have_their_own_colour():
-    canvas = painter.bev_prediction(np.array([[np.nan, np.inf, 1.0]]), painter.road_map(np.zeros((1, 3), bool)))
-    assert canvas[0].tolist() == [[255, 0, 255], [255, 0, 255], [255, 255, 255]]
+    score = np.array([[0, 0.25, 0.5, 1.0, np.nan, np.inf]])
+    canvas = painter.bev_prediction(score, painter.road_map(np.zeros((1, 6), bool)))
+    assert canvas[0, :4].tolist() == [[24, 26, 32], [55, 103, 132], [86, 180, 233], [255, 255, 255]]
+    assert canvas[0, 4:].tolist() == [[255, 0, 255]] * 2  # what is not finite
 
 
 def test_probability_grows_lighter_on_every_ground():
@@ -97,33 +91,28 @@ def test_probability_grows_lighter_on_every_ground():
 
 
 def test_map_layers_lie_on_one_another():
-    classes = np.zeros((12, 1, 5), np.uint8)
-    for column, names in enumerate(
-        (
-            [],
-            ['road_segment'],
-            ['road_segment', 'lane'],
-            ['lane', 'lane_divider'],
-            ['car', 'lane_divider', 'road_divider'],
-        )
-    ):
-        classes[[CLASSES.index(name) for name in names], 0, column] = 1
+    columns = [
+        '',
+        'road_segment',
+        'road_segment lane',
+        'lane lane_divider',
+        'car lane_divider road_divider',
+    ]
+    classes = np.array([[[name in names.split() for names in columns]] for name in CLASSES], np.uint8)
     colors = [painter.LAYERS[name] for name in ('road_segment', 'lane', 'lane_divider', 'road_divider')]
     assert [tuple(c) for c in painter.map_layers(classes)[0]] == [painter.BACKGROUND, *colors]
 
 
-def test_cameras_of_other_shapes_are_not_squashed():
+@pytest.mark.parametrize('count', [1, 2, 3])
+def test_cameras_of_other_shapes_are_not_squashed(count):
     """96 × 112 pixels stay 6 : 7 beside 48 × 112; the row is as high as the higher."""
-    cameras = [np.full((height, 112, 3), shade, np.uint8) for height, shade in ((48, 200), (96, 100))]
-    picture = painter.panel(cameras, [], 't', GRID)
-    for shade, height in ((200, round(456 * 48 / 112)), (100, round(456 * 96 / 112))):
+    shapes = ((48, 200), (96, 100))
+    cameras = [np.full((height, 112, 3), shade, np.uint8) for height, shade in shapes]
+    picture = painter.panel(cameras * count, [('a', np.zeros((9, 9, 3), np.uint8))] * (count - 1), 't', GRID)
+    assert picture.dtype == np.uint8
+    for height, shade in shapes:
         rows, columns = np.nonzero((picture == shade).all(-1))
-        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height, 456)
-
-
-def test_panel_holds_any_number_of_cameras():
-    for count in (1, 4, 6):
-        picture = painter.panel(
-            [np.full((48, 112, 3), 200, np.uint8)] * count, [('a', np.zeros((9, 9, 3), np.uint8))], 't', GRID
-        )
-        assert picture.dtype == np.uint8 and picture.shape[2] == 3 and (picture == 200).all(-1).any()
+        if count == 1:
+            assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (round(456 * height / 112), 456)
+        else:
+            assert len(rows) == count * round(456 * height / 112) * 456

@@ -49,14 +49,6 @@ def test_overlap_is_the_mean_of_the_log_odds():
     assert stitched.probability[:, 1] == pytest.approx([0.6, both, both, both, 0.9], abs=1e-3)
 
 
-def test_certainty_has_finite_log_odds():
-    pose = np.eye(4)
-    stitched = StitchedMap(GRID, [pose], 1.0)
-    stitched.add(np.ones((4, 4)), pose)
-    stitched.add(np.zeros((4, 4)), pose)
-    assert stitched.probability == pytest.approx(np.full((4, 4), 0.5), abs=1e-3)
-
-
 def test_what_no_frame_reaches():
     """Between two frames 10 m apart lie 6 m of nothing."""
     poses = [pose_matrix(LEFT, (0, y, 0)) for y in (0, 10)]
@@ -68,11 +60,11 @@ def test_what_no_frame_reaches():
     assert not stitched.probability[4:10].any()
 
 
-def test_ground_of_later_frames_lies_above():
-    pose = np.eye(4)
-    stitched = StitchedMap(GRID, [pose], 1.0)
-    for shade in (10, 20):
-        stitched.add(np.zeros((4, 4)), pose, np.full((4, 4, 3), shade, np.uint8))
+def test_certainty_has_finite_log_odds_and_later_ground_lies_above():
+    stitched = StitchedMap(GRID, [np.eye(4)], 1.0)
+    for score, shade in ((1, 10), (0, 20)):
+        stitched.add(np.full((4, 4), float(score)), np.eye(4), np.full((4, 4, 3), shade, np.uint8))
+    assert stitched.probability == pytest.approx(np.full((4, 4), 0.5), abs=1e-3)
     assert (stitched.ground == 20).all()
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
-from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
+from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, print_table, time_in_turn
 from projects.CVT_IO.cvt_io.analysis.loader import time_loader
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model, training_step
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json

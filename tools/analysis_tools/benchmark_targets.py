@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 from projects.CVT_IO.benchmarks import targets
-from projects.CVT_IO.benchmarks.report import markdown
-from projects.CVT_IO.benchmarks.targets import Result
+from projects.CVT_IO.benchmarks.targets import Result, markdown
 from projects.CVT_IO.cvt_io.fileio.atomic import write_result
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert

@@ -8,9 +8,8 @@ from pathlib import Path
 from mmengine.device import get_device
 
 from projects.CVT_IO.cvt_io.analysis.figures import save_figure
-from projects.CVT_IO.cvt_io.analysis.scaling import AXES, as_data, measure_growth
+from projects.CVT_IO.cvt_io.analysis.scaling import AXES, as_data, markdown, measure_growth
 from projects.CVT_IO.cvt_io.analysis.scaling_figure import plot_growth
-from projects.CVT_IO.cvt_io.analysis.scaling_table import markdown
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json, write_result
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import load_configs

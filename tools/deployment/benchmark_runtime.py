@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, time_in_turn
-from projects.CVT_IO.cvt_io.analysis.latency_table import print_table
+from projects.CVT_IO.cvt_io.analysis.latency import WARM_UP, print_table, time_in_turn
 from projects.CVT_IO.cvt_io.analysis.memory import peak_memory
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step, prepare_model
 from projects.CVT_IO.cvt_io.deploy.extras import DeployError

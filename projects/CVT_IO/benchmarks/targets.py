@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from .plain_loading import loading_steps
 CPU = torch.device('cpu')
 TOLERANCE = 1e-4
 Step = Callable[[], Any]
+_HEADER = '| | found | target | reached | medians |\n| --- | --: | --: | --- | --- |'
+_REACHED = {True: 'yes', False: '**no**', None: 'not measured'}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,18 @@ class Result:
         if self.found is None:
             return None
         return self.found >= self.limit if self.at_least else self.found <= self.limit
+
+
+def markdown(results: Sequence[Result], machine: str, samples: int) -> str:
+    """A table of results, followed by the measurement conditions."""
+    rows = '\n'.join(_row(result) for result in results)
+    return f'{_HEADER}\n{rows}\n\nMedians of {samples} rounds in which both sides are called in turn; {machine}.\n'
+
+
+def _row(result: Result) -> str:
+    found = '–' if result.found is None else f'{result.found:.3g}' if result.at_least else f'{result.found:.4f}'
+    target = f'≥ {result.limit:g}' if result.at_least else f'≤ {result.limit:g}'
+    return f'| {result.what} | {found} | {target} | {_REACHED[result.reached]} | {result.note} |'
 
 
 def measure_inference(cfgs: Mapping[str, Config], samples: int) -> list[Result]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,10 @@ def run_tool(tool: Path, *words: object, log: Path | None = None) -> None:
         DataError: the tool failed; the message has the last line of its output.
     """
     command = [sys.executable, *map(str, (tool, *words))]
-    if log is None:
-        code = subprocess.run(command, cwd=REPO, env=os.environ | _ENVIRONMENT).returncode
-    else:
+    if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open('ab') as out:
-            code = subprocess.run(command, cwd=REPO, env=os.environ | _ENVIRONMENT, stdout=out, stderr=out).returncode
+    with log.open('ab') if log else nullcontext() as out:
+        code = subprocess.run(command, cwd=REPO, env=os.environ | _ENVIRONMENT, stdout=out, stderr=out).returncode
     if code:
         last = log.read_text(errors='replace').rstrip().rpartition('\n')[2] if log else ''
         raise DataError(f'{tool.name} ended with code {code}{f"; {log}: {last}" if log else ""}')

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from shapely.affinity import affine_transform
+from shapely.geometry import Polygon, box
+from shapely.strtree import STRtree
 
 from .catalogue import KINDS, Kind
 from .paths import Path
@@ -76,8 +80,15 @@ def speed_limits(path: Path, cruise: float) -> np.ndarray:
     return limits
 
 
+def footprint(pose: Sequence[float] | np.ndarray, size: Sequence[float] | np.ndarray) -> Polygon:
+    """Outline on the ground of a box at ``pose`` (x, y, heading) with ``size`` (width, length, …)."""
+    x, y, heading = pose
+    cos, sin = np.cos(heading), np.sin(heading)
+    return affine_transform(box(-size[1] / 2, -size[0] / 2, size[1] / 2, size[0] / 2), (cos, -sin, sin, cos, x, y))
+
+
 def overlaps(poses: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Tests which footprints overlap, with the separating-axis theorem.
+    """Tests which footprints overlap.
 
     Args:
         poses: (A, 3) as (x, y, heading).
@@ -86,15 +97,8 @@ def overlaps(poses: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     Returns:
         (A, A) bool, symmetric, False on the diagonal.
     """
-    axis = np.stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])], axis=1)
-    normal = np.stack([-axis[:, 1], axis[:, 0]], axis=1)
-    half_width, half_length = sizes.T / 2
-    between = poses[None, :, :2] - poses[:, None, :2]  # (A, A, 2): from i to j
-    apart = np.zeros((len(poses), len(poses)), dtype=bool)
-    for direction, own_half in ((axis, half_length), (normal, half_width)):
-        distance = np.abs(np.einsum('ijk,ik->ij', between, direction))
-        reach = np.abs(direction @ axis.T) * half_length + np.abs(direction @ normal.T) * half_width
-        apart |= distance > own_half[:, None] + reach
-    result = ~(apart | apart.T)
+    outlines = [footprint(pose, size) for pose, size in zip(poses, sizes, strict=True)]
+    result = np.zeros((len(outlines), len(outlines)), dtype=bool)
+    result[tuple(STRtree(outlines).query(outlines, predicate='intersects'))] = True
     np.fill_diagonal(result, False)
     return result

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 from shapely.geometry import Polygon
 from shapely.strtree import STRtree
 
-from .actors import Actor
+from .actors import Actor, footprint
 from .catalogue import Kind
 from .roads import SIDEWALK_WIDTH, build_network
 from .seeding import generator
@@ -38,29 +37,20 @@ def houses(seed: int, location: str) -> list[Actor]:
                 setback = road.kerb + SIDEWALK_WIDTH + rng.uniform(3.0, 9.0) + width / 2
                 x, y, heading = road.centre.offset(side * setback).at(s)
                 paint = _HOUSE.paints[rng.integers(len(_HOUSE.paints))]
-                house = Actor(_HOUSE, (width, length, height), paint, pose=(float(x), float(y), float(heading)))
-                if not tree.query(_footprint(house), predicate='intersects').size:
-                    candidates.append(house)
+                pose = (float(x), float(y), float(heading))
+                outline = footprint(pose, (width, length))
+                if not tree.query(outline, predicate='intersects').size:
+                    candidates.append((Actor(_HOUSE, (width, length, height), paint, pose=pose), outline))
                 s += length + rng.uniform(3.0, 16.0)
     return _apart(candidates)
 
 
-def _apart(candidates: list[Actor]) -> list[Actor]:
+def _apart(candidates: list[tuple[Actor, Polygon]]) -> list[Actor]:
     """The candidates without those that stand within two metres of an earlier one that is kept."""
-    outlines = [_footprint(house) for house in candidates]
+    outlines = [outline for _, outline in candidates]
     tree = STRtree(outlines)
     kept: set[int] = set()
     for k, outline in enumerate(outlines):
         if not kept.intersection(tree.query(outline, predicate='dwithin', distance=2.0).tolist()):
             kept.add(k)
-    return [candidates[k] for k in sorted(kept)]
-
-
-def _footprint(house: Actor) -> Polygon:
-    assert house.pose is not None  # noqa: S101 - narrows a type
-    x, y, heading = house.pose
-    width, length, _ = house.size
-    forward = np.array([np.cos(heading), np.sin(heading)]) * length / 2
-    left = np.array([-np.sin(heading), np.cos(heading)]) * width / 2
-    around = np.array([forward + left, left - forward, -forward - left, forward - left])
-    return Polygon(around + np.array([x, y]))
+    return [candidates[k][0] for k in sorted(kept)]

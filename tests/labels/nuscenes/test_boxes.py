@@ -26,27 +26,6 @@ def test_a_car_ahead_by_hand():
     assert vehicles == [(5.0, 3.0, 4)]
 
 
-def test_ego_pose_moves_the_box():
-    # The ego stands at (100, 50) and heads along world +y (yaw 90°), the car is 2 m along world +y: 2 m ahead.
-    world_from_ego = np.array([[0.0, -1, 0, 100], [1, 0, 0, 50], [0, 0, 1, 7], [0, 0, 0, 1]])
-    half = np.sqrt(0.5)
-    turned = box(100, 52, rotation=(half, 0, 0, half))
-    _, instances, vehicles = draw_boxes([turned], world_from_ego, GRID)
-    _, expected, _ = draw_boxes([box(2, 0)], np.eye(4), GRID)
-    np.testing.assert_array_equal(instances, expected)
-    np.testing.assert_allclose(vehicles, [(5.0, 3.0, 4)])
-
-
-def test_bottom_face_of_a_tilted_box():
-    # Turned by 90° about its length (x): its left side (+y) points up, so the bottom face is at y = +height/2
-    # and reaches over z ± width/2.
-    half = np.sqrt(0.5)
-    (corners,) = bottom_corners([box(0, 0, size=(2, 4, 6), rotation=(half, half, 0, 0))]).transpose(0, 2, 1)
-    np.testing.assert_allclose(corners[:, 1], [3] * 4)
-    np.testing.assert_allclose(sorted(corners[:, 2] - 0.75), [-1, -1, 1, 1])
-    np.testing.assert_allclose(sorted(corners[:, 0]), [-2, -2, 2, 2])
-
-
 def test_corners_are_the_devkits_to_the_last_bit():
     rng = np.random.default_rng(0)
     rotations = rng.normal(size=(200, 4))

@@ -8,7 +8,7 @@ from nuscenes.map_expansion.map_api import NuScenesMap
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
 from projects.CVT_IO.cvt_io.labels.codec import read_label
-from projects.CVT_IO.cvt_io.labels.layout import check_label_grid, label_dir, labels_root
+from projects.CVT_IO.cvt_io.labels.layout import check_label_grid, labels_root
 from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 
 from .naive_labels import NaiveLabels, camera_chain
@@ -53,15 +53,17 @@ def test_labels_equal_the_plain_way_cell_by_cell(shared_tree, nusc, tmp_path, gr
     assert emergency > 0
 
 
-def test_infos(shared_tree, nusc, tmp_path):
-    run(shared_tree, tmp_path)
+def test_infos_and_summary(shared_tree, nusc, tmp_path):
+    summary = run(shared_tree, tmp_path)
     for split, scenes in {'train': ['scene-0061', 'scene-0553'], 'val': ['scene-0103']}.items():
         content = infos(tmp_path, split)
         metainfo, items = content['metainfo'], content['data_list']
         assert set(content) == {'metainfo', 'data_list'}
         assert (metainfo['dataset'], metainfo['version'], metainfo['split']) == ('nuscenes', VERSION, split)
         assert metainfo['cameras'] == list(CAMERAS)
-        assert [item['scene_name'] for item in items] == [scene for scene in scenes for _ in range(3)]
+        # The official mini_train has 0061 before 0553; the scene table has them the other way round, and 0001 besides.
+        found = [(item['scene_name'], item['timestamp']) for item in items]
+        assert found == [(scene, time) for scene in scenes for time in (1000, 1001, 1002)]
         for item in items:
             sample = nusc.get('sample', item['sample_token'])
             assert item['timestamp'] == sample['timestamp']
@@ -74,10 +76,6 @@ def test_infos(shared_tree, nusc, tmp_path):
                 np.testing.assert_allclose(image['cam_from_ego'], expected, rtol=0, atol=1e-9)
                 calibration = nusc.get('calibrated_sensor', record['calibrated_sensor_token'])
                 assert image['intrinsics'] == calibration['camera_intrinsic']
-
-
-def test_summary(shared_tree, tmp_path):
-    summary = run(shared_tree, tmp_path)
     sizes = [path.stat().st_size for path in tmp_path.rglob('*.png')]
     assert (summary.frames, sorted(summary.label_bytes), summary.kept) == ({'train': 6, 'val': 3}, sorted(sizes), 0)
     mean = f'{np.mean(sizes):.0f}'
@@ -92,12 +90,6 @@ def test_bytes_do_not_depend_on_workers_or_folders(shared_tree, tmp_path, worker
     run(Path(shared_tree.name), tmp_path / 'deeper/b', workers=workers)
     assert contents(tmp_path / 'a') == contents(tmp_path / 'deeper/b')
     assert not any(str(tmp_path).encode() in content for content in contents(tmp_path / 'a').values())
-
-
-def test_default_folder_is_the_root_and_the_tag_is_a_prefix(tree):
-    convert(tree, VERSION, extra_tag='mine', progress=False)
-    assert (tree / 'mine_infos_train.json').is_file()
-    assert label_dir(tree, 'mine', BEVGrid()).is_dir()
 
 
 def test_grids_lie_side_by_side_and_infos_do_not_change(shared_tree, tmp_path):

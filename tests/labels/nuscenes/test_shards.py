@@ -14,7 +14,7 @@ from projects.CVT_IO.cvt_io.labels.layout import label_dir
 from projects.CVT_IO.cvt_io.labels.nuscenes.converter import convert
 from projects.CVT_IO.cvt_io.labels.nuscenes.shards import Shard
 
-from .nuscenes_tree import VERSION, contents, write_tables
+from .nuscenes_tree import VERSION, contents
 
 GRID = BEVGrid((50, 50), (50, 50))
 
@@ -158,18 +158,8 @@ def test_merge_looks_into_the_labels(shared_tree, sharded):
     )
 
 
-def test_merge_of_labels_of_other_data(tree, tables, tmp_path):
-    for i in (1, 2):
-        run(tree, tmp_path / 'out', shard=Shard(i, 2))
-    run(tree, tmp_path / 'out', merge=2)
-    next(r for r in tables['sample_annotation'] if r['sample_token'] == 'scene-0103-sample1')['translation'][2] += 0.5
-    write_tables(tree, tables)
-    assert '1 of 6 labels are not as they should be (1 made from other data)' in expect_refusal(tree, tmp_path / 'out')
-
-
 def test_only_the_merge_needs_images(tree, tmp_path):
-    images = sorted(tree.rglob('*.jpg'))
-    for path in images:
+    for path in sorted(tree.rglob('*.jpg')):
         path.unlink()
     for i in (1, 2):
         assert len(run(tree, tmp_path / 'out', shard=Shard(i, 2)).label_bytes) == 3

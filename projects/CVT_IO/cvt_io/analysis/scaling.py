@@ -15,6 +15,7 @@ from ..runtime.batches import CAMERAS, image_size, random_batch
 from ..runtime.config import build_model
 from .complexity import count_complexity
 from .latency import Timing, time_in_turn
+from .markdown import markdown_table, show
 from .steps import inference_step
 
 LATENT_SIZES = (3, 5, 10, 20, 25)
@@ -27,6 +28,8 @@ GRID_SIDES = (100, 200, 400)
 
 _NECK_PARTS = ('lift', 'encode', 'process', 'decode')
 FIGURES = ('time', 'memory', 'MACs', 'backbone', 'neck', *_NECK_PARTS, 'BEV decoder, head')
+_UNITS = {'time': ('{:.0f} ms', 1), 'memory': ('{:.0f} MiB', 1)}
+_GIGA = ('{:.3f} G', 1e9)
 _LATENT_NECK = 'CVTIOLatentNeck'
 _NOT_NECK = ('backbone', 'bev_decoder', 'head')
 
@@ -228,3 +231,33 @@ def _prepare(
 def as_data(growths: Sequence[Growth], machine: str, mode: str) -> dict[str, Any]:
     """Unrounded figures for JSON."""
     return dict(machine=machine, mode=mode, growth=[asdict(g) | dict(exponents=g.exponents()) for g in growths])
+
+
+def markdown(growths: Sequence[Growth], machine: str, mode: str) -> str:
+    """Tables of slopes and of the points they are fitted to, with an explanation."""
+    slopes = [
+        [AXES[growth.axis].unit, growth.model, *(show(value, '{:z.2f}') for value in growth.exponents().values())]
+        for growth in growths
+    ]
+    points = [
+        [AXES[growth.axis].title, cost.label, growth.model, *_cost_cells(cost)]
+        for growth in growths
+        for cost in growth.costs
+    ]
+    lines = [
+        *markdown_table(['exponent over', 'model', *FIGURES], slopes, words=2),
+        '',
+        *markdown_table(['what grows', 'to', 'model', *FIGURES], points, words=3),
+        '',
+        f'Time and peak memory (above the idle size): {mode}, medians; {machine}. MACs: multiply-accumulates of the '
+        'whole model, then by part. Exponents: slopes of log-log fits; 0 is constant, 1 proportional, 2 quadratic.',
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def _cost_cells(cost: Cost) -> list[str]:
+    cells = []
+    for name, value in cost.figures().items():
+        form, unit = _UNITS.get(name, _GIGA)
+        cells.append(show(None if value is None else value / unit, form))
+    return cells
