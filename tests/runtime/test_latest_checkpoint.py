@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on with."""
+"""Which checkpoint a run resumes from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def save(folder: Path, step: int, time: str) -> Path:
 
 
 def test_the_one_that_was_saved_last(tmp_path):
-    """Step 9 is of a branch that was left: the run went on from step 4 on another day."""
+    """Step 9 is of a branch that was left: the run continued from step 4 on another day."""
     save(tmp_path, 9, '20260101_120000')
     save(tmp_path, 4, '20260102_080000')
     latest = save(tmp_path, 10, '20260102_090000')

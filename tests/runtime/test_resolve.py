@@ -114,7 +114,7 @@ def test_own_place_wins_over_the_top_level(leaf):
 
 
 def test_places_given_without_the_top_level(leaf):
-    """Whoever sets every place, as with mmdet3d's tools of old, is not overruled by the base's top-level key."""
+    """A config that sets every place, as in stock mmdet3d, overrides the base's top-level key."""
     texts = [f"{loader} = dict(dataset=dict(data_root='here'))" for loader in LOADERS]
     cfg = load_config(str(leaf('\n'.join(texts))))
     assert places(cfg)['data_root'] == ['here'] * 3 and cfg.data_root == 'here'

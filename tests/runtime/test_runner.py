@@ -10,31 +10,13 @@ from projects.CVT_IO.cvt_io.errors import ConfigError
 from projects.CVT_IO.cvt_io.runtime.batches import test_batches as first_batches
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.runtime.runner import CVTIORunner, build_runner
-from tests.tiny import REPO, tiny_config
+from tests.tiny import NO_VALIDATION, REPO, hook, tiny_config, tiny_runner, train_tiny
 
-NO_VALIDATION = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 HOOKS = [*load_config(str(REPO / 'configs/cvt.py')).default_hooks, 'runtime_info']
 
 
 def train(config, *hooks: Hook) -> CVTIORunner:
-    config.experiment_name = f'{config.work_dir}_{config.resume}'.replace('/', '_')
-    runner = build_runner(config)
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
-    return runner
-
-
-class Losses(Hook):
-    def __init__(self) -> None:
-        self.values: list[float] = []
-        self.dtypes: set = set()
-
-    def before_train(self, runner) -> None:
-        runner.model.backbone.register_forward_hook(lambda module, args, out: self.dtypes.add(out[0].dtype))
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self.values.append(outputs['loss'].item())
+    return train_tiny(config, *hooks, build=build_runner)
 
 
 @pytest.mark.parametrize('name', HOOKS)
@@ -47,18 +29,26 @@ def test_any_hook_can_be_switched_off(toy_root, tmp_path, name):
     assert runner.iter == 2 and len(kinds) == len(HOOKS) - len(names)
 
 
+def note_dtypes(runner: CVTIORunner, dtypes: set[torch.dtype]) -> None:
+    runner.model.backbone.register_forward_hook(lambda module, args, out: dtypes.add(out[0].dtype))
+
+
 def test_mixed_precision_on_a_cpu(toy_root, tmp_path):
     """bfloat16 in the network, float32 weights, and nearly the losses of full precision."""
     losses = {}
     for kind in ('OptimWrapper', 'AmpOptimWrapper'):
-        hook = Losses()
+        values: list[float] = []
+        spy = hook(after_train_iter=lambda runner, outputs, values=values, **_: values.append(outputs['loss'].item()))
         options = NO_VALIDATION | dict(optim_wrapper__type=kind)
         if kind == 'AmpOptimWrapper':
             options['optim_wrapper__loss_scale'] = 'dynamic'
-        runner = train(tiny_config(toy_root, tmp_path / kind, **options), hook)
-        assert hook.dtypes == {torch.float32 if kind == 'OptimWrapper' else torch.bfloat16}
+        runner = tiny_runner(tiny_config(toy_root, tmp_path / kind, **options), spy, build=build_runner)
+        dtypes: set[torch.dtype] = set()
+        runner.register_hook(hook(before_train=lambda runner, dtypes=dtypes: note_dtypes(runner, dtypes)))
+        runner.train()
+        assert dtypes == {torch.float32 if kind == 'OptimWrapper' else torch.bfloat16}
         assert {parameter.dtype for parameter in runner.model.parameters()} == {torch.float32}
-        losses[kind] = torch.tensor(hook.values)
+        losses[kind] = torch.tensor(values)
     full, mixed = losses.values()
     assert len(full) == 4 and not torch.equal(full, mixed)
     torch.testing.assert_close(mixed, full, rtol=0.05, atol=0)
@@ -83,22 +73,14 @@ def test_longer_run_resumes_on_its_own_curve(toy_root, tmp_path):
     """Rates of a run of 4 steps that is resumed with 8: those of 8 from step 5 on."""
     options = dict(NO_VALIDATION)
     train(tiny_config(toy_root, tmp_path, **options))
-    resumed, whole = Rates(), Rates()
     longer = options | dict(train_cfg__max_iters=8, param_scheduler__total_steps=9)
-    train(tiny_config(toy_root, tmp_path, resume=True, **longer), resumed)
-    train(tiny_config(toy_root, tmp_path / 'whole', **longer), whole)
-    assert len(resumed.values) == 4 and resumed.values == whole.values[4:]
-
-
-class Rates(Losses):
-    def before_train(self, runner) -> None:
-        """Nothing to look at."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self.values.append(runner.optim_wrapper.param_groups[0]['lr'])
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Too late: the rate is the next step's."""
+    rates: list[list[float]] = []
+    for folder, resume in ((tmp_path, True), (tmp_path / 'whole', False)):
+        found: list[float] = []
+        spy = hook(before_train_iter=lambda runner, f=found, **_: f.append(runner.optim_wrapper.param_groups[0]['lr']))
+        train(tiny_config(toy_root, folder, resume=resume, **longer), spy)
+        rates.append(found)
+    assert len(rates[0]) == 4 and rates[0] == rates[1][4:]
 
 
 @pytest.mark.parametrize('extra', [dict(prefetch_factor=4), dict(timeout=10, multiprocessing_context='spawn'), {}])

@@ -24,12 +24,7 @@ HIDDEN = 1  # a visibility at which a vehicle is left out of the loss
 
 @dataclass(frozen=True)
 class Step:
-    """What a process has after the backward passes of an optimizer step.
-
-    Attributes:
-        gradients: of all parameters, in one line.
-        loss: as it is logged, mean of the micro-batches.
-    """
+    """Gradients of all parameters in one row, and the logged loss, the mean of the micro-batches."""
 
     gradients: np.ndarray
     loss: float

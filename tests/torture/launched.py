@@ -21,14 +21,7 @@ SECONDS_TO_LEAVE = 15.0  # a data worker looks every 5 whether its process is th
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended.
-
-    Attributes:
-        returncode: of the command.
-        seconds: from the blow to the end.
-        output: all that it printed.
-        left: processes that it left behind.
-    """
+    """How a run ended: seconds count from the blow; ``left`` processes outlived the command."""
 
     returncode: int
     seconds: float
@@ -50,18 +43,7 @@ def summary(output: str) -> str:
 def run_and_hit(
     command: Sequence[object], log: Path, until: str, hit: Callable[[psutil.Process], None], delay: float = 0.0
 ) -> Ending:
-    """Starts a command, waits for a pattern in its output, and some more, and hits it.
-
-    Args:
-        command: words of the command.
-        log: file for its output.
-        until: pattern.
-        hit: what to do to the command's process or its descendants.
-        delay: seconds between the pattern and the hit.
-
-    Raises:
-        RuntimeError: the command ended, or did not come to the pattern.
-    """
+    """Starts a command and hits it so many seconds after a pattern has appeared in its output, kept in a log."""
     environment = os.environ | {'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'}
     with log.open('w') as output:
         process = subprocess.Popen([*map(str, command)], stdout=output, stderr=subprocess.STDOUT, env=environment)

@@ -34,13 +34,7 @@ SUFFIX = '.moments'
 
 
 class Moments:
-    """Counts what a run does: forward passes, optimizer steps and changes of files in its folder.
-
-    Args:
-        folder: of the run.
-        death: index of the moment before which to die; ``None`` lives.
-        share: of a file that is written at that moment.
-    """
+    """Counts forward passes, optimizer steps and changes of files in a folder, and dies before one of them."""
 
     def __init__(self, folder: str, death: int | None, share: float) -> None:
         self.folder = folder

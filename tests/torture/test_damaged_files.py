@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.dataset import InfiniteSampler, pseudo_collate
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
-from torch.utils.data import DataLoader
 
 from projects.CVT_IO.cvt_io.datasets import (
-    CVTIOLoadBEVLabel,
-    CVTIOLoadImages,
     CVTIONuScenesDataset,
-    CVTIOPackInputs,
     decoding,
 )
 from projects.CVT_IO.cvt_io.datasets.decoding import EncodedImage
@@ -187,15 +180,8 @@ def test_unchecked_label_is_found(world, monkeypatch):
     assert OTHER in ends(partial(read, part) for part in cut(data, False))
 
 
-def dataset(root: Path, **options: Any) -> CVTIONuScenesDataset:
-    pipeline: list[Callable] = [CVTIOLoadImages(), CVTIOLoadBEVLabel(), CVTIOPackInputs()]
-    return CVTIONuScenesDataset(
-        INFOS, str(root), TINY_GRID.to_dict(), pipeline=pipeline, serialize_data=False, **options
-    )
-
-
 def entries(root: Path) -> list[dict]:
-    found = dataset(root)
+    found = CVTIONuScenesDataset(INFOS, str(root), TINY_GRID.to_dict(), serialize_data=False)
     return [found.get_data_info(index) for index in range(len(found))]
 
 
@@ -276,68 +262,3 @@ def test_exchanged_labels_are_found(world):
     whole, found = entries(world), entries(world)
     found[0]['label'], found[1]['label'] = found[1]['label'], found[0]['label']
     assert compare(found, whole).startswith(found[0]['label'])
-
-
-def train_over(data: CVTIONuScenesDataset, broken: np.ndarray, workers: int) -> str:
-    """Two passes of a data loader over a data set of which these frames are broken, and at most half may be."""
-    sampler = InfiniteSampler(data, shuffle=True, seed=1)
-    loader: DataLoader = DataLoader(data, batch_size=2, num_workers=workers, sampler=sampler, collate_fn=pseudo_collate)
-    allowed = len(data) // 2
-    try:
-        batches = [*islice(loader, 2 * len(data))]
-    except DataError as error:
-        named = f'found {allowed + 1};' in str(error)
-        return REFUSED if len(broken) > allowed and named else f'too early or unclear: {error!s:.200}'
-    seen = [sample.sample_idx for batch in batches for sample in batch['data_samples']]
-    if len(broken) > allowed or len(data.broken) != len(broken) or {*seen} & {*broken.tolist()}:
-        return f'{len(data.broken)} counted of {len(broken)} broken, frames {sorted({*seen})}'
-    wanted = islice(InfiniteSampler(data, shuffle=True, seed=1), len(seen))
-    return SAME if seen == [data[i]['data_samples'].sample_idx for i in wanted] else 'another order'
-
-
-@pytest.mark.parametrize('times', [2, pytest.param(40, marks=SLOW)])
-def test_data_workers_over_broken_frames(world, times):
-    """Up to half of the frames are skipped, each counted once; more are an error."""
-    frames = json.loads((world / INFOS).read_text())['data_list']
-    images = [[world / image['path'] for image in frame['images']] for frame in frames]
-    rng = np.random.default_rng(0)
-
-    def trial(workers: int) -> str:
-        broken = rng.choice(len(frames), int(rng.integers(1, len(frames))), replace=False)
-        paths = [images[index][rng.integers(len(images[index]))] for index in broken]
-        kept = {path: path.read_bytes() for path in paths}
-        for path in paths:
-            path.write_bytes(kept[path][: rng.integers(len(kept[path]) - 1)])
-        try:
-            return train_over(dataset(world, skip_broken=True, max_broken=0.5), broken, workers)
-        finally:
-            for path, data in kept.items():
-                path.write_bytes(data)
-
-    logging.disable(logging.ERROR)
-    try:
-        assert {trial(i % 3) for i in range(times)} <= {REFUSED, SAME}
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-@pytest.mark.parametrize(('share', 'broken', 'end'), [(0.1, 1, 'too early'), (0.9, 4, '4 counted of 4 broken')])
-def test_share_that_is_not_kept_is_found(world, share, broken, end):
-    """Three of six may be broken: with four of them a run must stop, with one it must not."""
-    frames = json.loads((world / INFOS).read_text())['data_list'][:broken]
-    paths = {world / frame['images'][0]['path'] for frame in frames}
-    with mock.patch.object(EncodedImage, 'read', side_effect=refuse_these(paths)):
-        found = train_over(dataset(world, skip_broken=True, max_broken=share), np.arange(broken), workers=0)
-    assert found.startswith(end)
-
-
-def refuse_these(paths: set[Path]) -> Callable:
-    """``EncodedImage.read`` for which these files are broken."""
-    read = EncodedImage.read
-
-    def reading(path: str, *args: Any, **kwargs: Any) -> EncodedImage:
-        if Path(path) in paths:
-            raise DataError(f'{path}: broken')
-        return read(path, *args, **kwargs)
-
-    return reading

@@ -19,9 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projects.CVT_IO.cvt_io.errors import DataError
-from tests.torture import readers, seeds
-from tests.torture.containers import mutate_png, zip_mutator
-from tests.torture.mutations import Mutate, mutate_bytes, mutate_json, mutate_opcodes, pickle_mutator
+from tests.torture import mutations, readers, seeds
 from tests.torture.readers import READERS, fault_of, quiet
 
 
@@ -32,21 +30,22 @@ class Kind:
     reader: str
     suffix: str
     seeds: Callable[[Path], Sequence[bytes]]
-    mutate: Mutate
+    mutate: mutations.Mutate
     examples: int = 12_000  # of the full length
 
 
+ARCHIVE = mutations.zip_mutator(mutations.mutate_opcodes)
 KINDS = {
-    'infos': Kind('input', '_infos_val.json', seeds.infos, mutate_json),
-    'data set': Kind('data set', '.json', seeds.infos, mutate_json),
-    'rig': Kind('input', '.json', seeds.rigs, mutate_json),
-    'label': Kind('label', '.png', seeds.labels, mutate_png),
-    'image': Kind('image', '.jpg', seeds.images, mutate_png),
-    'checkpoint': Kind('checkpoint', '.pth', seeds.checkpoints, zip_mutator(mutate_opcodes)),
-    'original': Kind('original checkpoint', '.ckpt', seeds.originals, zip_mutator(mutate_opcodes)),
-    'converted': Kind('converted checkpoint', '.ckpt', seeds.originals, zip_mutator(mutate_opcodes), examples=1000),
-    'mmdet3d': Kind('input', '.pkl', seeds.mmdet3d_pickles, pickle_mutator(seeds.mmdet3d_trees())),
-    'ONNX': Kind('ONNX graph', '.onnx', seeds.graphs, mutate_bytes),
+    'infos': Kind('input', '_infos_val.json', seeds.infos, mutations.mutate_json),
+    'data set': Kind('data set', '.json', seeds.infos, mutations.mutate_json),
+    'rig': Kind('input', '.json', seeds.rigs, mutations.mutate_json),
+    'label': Kind('label', '.png', seeds.labels, mutations.mutate_png),
+    'image': Kind('image', '.jpg', seeds.images, mutations.mutate_png),
+    'checkpoint': Kind('checkpoint', '.pth', seeds.checkpoints, ARCHIVE),
+    'original': Kind('original checkpoint', '.ckpt', seeds.originals, ARCHIVE),
+    'converted': Kind('converted checkpoint', '.ckpt', seeds.originals, ARCHIVE, examples=1000),
+    'mmdet3d': Kind('input', '.pkl', seeds.mmdet3d_pickles, mutations.pickle_mutator(seeds.mmdet3d_trees())),
+    'ONNX': Kind('ONNX graph', '.onnx', seeds.graphs, mutations.mutate_bytes),
 }
 
 

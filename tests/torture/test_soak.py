@@ -28,15 +28,7 @@ WARM_UP = 0.3
 
 @dataclass(frozen=True)
 class Sample:
-    """Process tree of a run at one moment.
-
-    Attributes:
-        step: last step in the log.
-        memory: memory not shared between the processes, in MiB.
-        files: open files and sockets.
-        processes: all process ids.
-        zombies: those that ended and have not been waited for.
-    """
+    """Process tree of a run at one moment: step of the log, unshared memory in MiB, open files and sockets, ids."""
 
     step: int
     memory: float

@@ -7,21 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.fileio.durable import SaveError
 from tests.fileio.test_durable import largest_file
-from tests.tiny import tiny_config
+from tests.tiny import NO_VALIDATION, hook, tiny_config, tiny_runner, train_tiny
 
 
-def build(config, name: str) -> Runner:
-    config.experiment_name = f'checkpoint_hook_{name}'
-    config.default_hooks.visualization.val_panels = 0
-    return Runner.from_cfg(config)
-
-
-class _Files(Hook):
+class _Files:
     """Notes, at each change of a file in a folder, what it is and which checkpoints are there."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,7 +43,7 @@ def test_order_of_files(toy_root, tmp_path):
         val_evaluator__thresholds=(0.5,),
     )
     files = _Files(tmp_path)
-    build(config, 'order').train()
+    train_tiny(config)
     files.alive = False
     pointer, best = 'rename last_checkpoint', 'rename best_vehicle_IoU@0.50_iter_3.pth'
     expected = ['rename iter_2.pth', pointer]
@@ -67,36 +59,33 @@ def test_order_of_files(toy_root, tmp_path):
 
 def test_start_clears_what_a_kill_has_left(toy_root, tmp_path):
     """A kill after a file was written and before what it replaces was removed, and one in the middle of a write."""
-    build(tiny_config(toy_root, tmp_path, train_cfg__max_iters=2), 'first').train()
+    train_tiny(tiny_config(toy_root, tmp_path, train_cfg__max_iters=2))
     path = tmp_path / 'iter_2.pth'
     checkpoint = torch.load(path, weights_only=True)
     checkpoint['message_hub']['runtime_info']['replaced_ckpts'] = ['iter_1.pth', '../outside.pth']
-    checkpoint['message_hub']['runtime_info']['best_ckpt'] = str(tmp_path.parent / 'strangers.pth')
+    checkpoint['message_hub']['runtime_info']['best_ckpt'] = str(tmp_path.parent / 'others.pth')
     torch.save(checkpoint, path)
-    outside = [tmp_path.parent / name for name in ('outside.pth', 'strangers.pth')]
+    outside = [tmp_path.parent / name for name in ('outside.pth', 'others.pth')]
     for file in (tmp_path / 'iter_1.pth', tmp_path / '.iter_4.pth.123.tmp', *outside):
         file.touch()
-    build(tiny_config(toy_root, tmp_path, resume=True), 'second').train()
+    train_tiny(tiny_config(toy_root, tmp_path, resume=True))
     assert sorted(file.name for file in tmp_path.glob('iter_*')) == ['iter_2.pth', 'iter_4.pth']
     assert not [*tmp_path.rglob('.*.tmp')] and all(file.exists() for file in outside)
 
 
 def test_disk_that_is_full_when_saving(toy_root, tmp_path):
     """The second checkpoint does not fit: a clear error, and the first is as it was."""
-    runner = build(tiny_config(toy_root, tmp_path, val_cfg=None, val_dataloader=None, val_evaluator=None), 'full')
     saved = {}
 
-    class Full(Hook):
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            if batch_idx == 2:
-                saved['content'] = (tmp_path / 'iter_2.pth').read_bytes()
-                saved['limit'] = largest_file(100_000)
-                saved['limit'].__enter__()
+    def fill(runner, batch_idx, **_):
+        if batch_idx == 2:
+            saved['content'] = (tmp_path / 'iter_2.pth').read_bytes()
+            saved['limit'] = largest_file(100_000)
+            saved['limit'].__enter__()
 
-    runner.register_hook(Full())
     try:
         with pytest.raises(SaveError, match=r'iter_4\.pth: cannot save \d\.\d MiB: File too large \([\d,.]+ MiB free'):
-            runner.train()
+            train_tiny(tiny_config(toy_root, tmp_path, **NO_VALIDATION), hook(after_train_iter=fill))
     finally:
         saved['limit'].__exit__(None, None, None)
     assert (tmp_path / 'iter_2.pth').read_bytes() == saved['content']
@@ -106,4 +95,4 @@ def test_disk_that_is_full_when_saving(toy_root, tmp_path):
 
 def test_epochs_are_refused(toy_root, tmp_path):
     with pytest.raises(ValueError, match='by_epoch: expected False'):
-        build(tiny_config(toy_root, tmp_path, default_hooks__checkpoint__by_epoch=True), 'epochs')
+        tiny_runner(tiny_config(toy_root, tmp_path, default_hooks__checkpoint__by_epoch=True))

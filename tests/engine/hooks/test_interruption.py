@@ -12,40 +12,26 @@ import pytest
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from projects.CVT_IO.cvt_io.engine.hooks import interruption
 from projects.CVT_IO.cvt_io.engine.hooks.interruption import CVTIOInterruptionHook, process_age
 from projects.CVT_IO.cvt_io.errors import DataError
 from tests.team import run_team
-from tests.tiny import tiny_config
+from tests.tiny import NO_VALIDATION, hook, tiny_config, train_tiny
 
 
-class _Signal(Hook):
+def send(number: int, stage: str, step: int) -> Hook:
     """Sends this process a signal within a step or a validation."""
 
-    priority = 'VERY_HIGH'
+    def act(runner, **_):
+        if runner.iter + (stage == 'train') == step:
+            os.kill(os.getpid(), number)
 
-    def __init__(self, number: int, stage: str, step: int) -> None:
-        self.number, self.stage, self.step = number, stage, step
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if self.stage == 'train' and runner.iter + 1 == self.step:
-            os.kill(os.getpid(), self.number)
-
-    def before_val_iter(self, runner, batch_idx, data_batch=None):
-        if self.stage == 'val' and runner.iter == self.step:
-            os.kill(os.getpid(), self.number)
+    return hook('VERY_HIGH', **{f'before_{stage}_iter': act})
 
 
-def train(config, name: str, *hooks: Hook) -> Runner:
-    config.experiment_name = f'interruption_{name}'
-    config.default_hooks.visualization.val_panels = 0
-    runner = Runner.from_cfg(config)
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
-    return runner
+def handlers() -> list:
+    return [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(
@@ -57,44 +43,43 @@ def test_signal_saves_and_the_resumed_run_is_the_whole_one(
 ):
     """After step 4, the last one, the validation is left to the resumed run."""
     monkeypatch.setattr('sys.argv', ['tools/train.py', 'a b.py', '--resume', 'iter_1.pth', '--max-time', '2h'])
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    before = handlers()
     with pytest.raises(SystemExit) as end:
-        train(tiny_config(toy_root, tmp_path), f'{stage}_{step}', _Signal(number, stage, step))
+        train_tiny(tiny_config(toy_root, tmp_path), send(number, stage, step))
     assert end.value.code == 128 + number
     said = next(tmp_path.glob('*/*.log')).read_text()
     assert f'ended after step {step} of 4' in said and "tools/train.py 'a b.py' --max-time 2h --resume" in said
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert handlers() == before
     checkpoint = torch.load(tmp_path / f'iter_{step}.pth', weights_only=True)
     assert checkpoint['meta']['iter'] == step
     assert checkpoint['message_hub']['runtime_info'].get('last_validated_iter') == validated
     assert len(checkpoint['optimizer']['state']) > 0
-    resumed = train(tiny_config(toy_root, tmp_path, resume=True), f'{stage}_{step}_resumed')
+    resumed = train_tiny(tiny_config(toy_root, tmp_path, resume=True))
     assert resumed.iter == 4 and resumed.message_hub.get_info('last_validated_iter') == 4
     assert (tmp_path / 'best_vehicle_IoU@0.50_iter_2.pth').is_file()
 
 
-class _Fails(Hook):
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+def test_handlers_are_restored_after_an_exception(toy_root, tmp_path):
+    before = handlers()
+
+    def fail(runner, **_):
         assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
         raise RuntimeError('out of memory')
 
-
-def test_handlers_are_restored_after_an_exception(toy_root, tmp_path):
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(RuntimeError, match='out of memory'):
-        train(tiny_config(toy_root, tmp_path), 'fails', _Fails())
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+        train_tiny(tiny_config(toy_root, tmp_path), hook(before_train_iter=fail))
+    assert handlers() == before
 
 
 def reductions(toy_root: Path, work_dir: Path) -> tuple[int, int]:
     """In a team: calls of all_reduce by hooks per step, and the exit code after a signal to one process at step 2."""
-    config = tiny_config(toy_root, work_dir, val_cfg=None, val_dataloader=None, val_evaluator=None)
+    config = tiny_config(toy_root, work_dir, **NO_VALIDATION)
     config.launcher = 'none' if get_world_size() == 1 else 'pytorch'
     config.model_wrapper_cfg.device_ids = None  # on the CPU
     count = mock.Mock(side_effect=interruption.all_reduce)
-    hooks = [_Signal(signal.SIGTERM, 'train', 2)] if get_rank() == get_world_size() - 1 else []
+    hooks = [send(signal.SIGTERM, 'train', 2)] if get_rank() == get_world_size() - 1 else []
     with mock.patch.object(interruption, 'all_reduce', count), pytest.raises(SystemExit) as end:
-        train(config, f'team_{get_world_size()}', *hooks)
+        train_tiny(config, *hooks)
     return count.call_count, end.value.code
 
 
@@ -123,7 +108,7 @@ def test_second_signal_exits_at_once():
 
 @pytest.mark.parametrize(('own', 'survives'), [(True, True), (False, False)])
 def test_worker_outlives_a_signal_that_is_not_its_process_s(own, survives):
-    """Sent by itself, in place of a stranger, or by the process that has forked it."""
+    """Sent by itself, in place of another process, or by its parent."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -152,7 +137,7 @@ def test_time_that_is_up(toy_root, tmp_path):
     """A margin larger than the time: the first step is the last."""
     options = dict(default_hooks__interruption__max_time=60.0, default_hooks__interruption__margin=60.0)
     with pytest.raises(SystemExit) as end:
-        train(tiny_config(toy_root, tmp_path, **options), 'time')
+        train_tiny(tiny_config(toy_root, tmp_path, **options))
     assert end.value.code == interruption.TIME_IS_UP == 75
     assert [path.name for path in tmp_path.glob('iter_*.pth')] == ['iter_1.pth']
 
@@ -173,15 +158,16 @@ def test_process_age_counts_from_the_start():
     assert 0 < process_age() < 86_400
 
 
-def test_needs_a_loop_that_can_be_interrupted(toy_root, tmp_path):
+@pytest.mark.parametrize(
+    ('part', 'value', 'message'),
+    [
+        ('train_cfg', dict(type='IterBasedTrainLoop', max_iters=1), 'CVTIOTrainLoop, .* got IterBasedTrainLoop'),
+        ('default_hooks.checkpoint', dict(type='CheckpointHook', by_epoch=False), 'CVTIOCheckpointHook'),
+    ],
+)
+def test_what_it_needs(toy_root, tmp_path, part, value, message):
     config = tiny_config(toy_root, tmp_path)
-    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
-    with pytest.raises(DataError, match='expected a CVTIOTrainLoop, which can be interrupted, got IterBasedTrainLoop'):
-        train(config, 'stock_loop')
-
-
-def test_needs_the_checkpoint_hook(toy_root, tmp_path):
-    config = tiny_config(toy_root, tmp_path)
-    config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False)
-    with pytest.raises(DataError, match='expected a CVTIOCheckpointHook'):
-        train(config, 'stock')
+    where, _, key = part.rpartition('.')
+    (config[where] if where else config)[key] = value
+    with pytest.raises(DataError, match=f'expected a {message}'):
+        train_tiny(config)

@@ -1,4 +1,4 @@
-"""Runs that go wrong on the tiny world: stopped, let go on, rolled back."""
+"""Runs that go wrong on the tiny world: stopped, only warned about, rolled back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from projects.CVT_IO.cvt_io.engine.hooks.health.hook import CVTIOHealthHook, Hea
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio.checkpoint import read_checkpoint
 from tests.team import run_team
-from tests.tiny import tiny_config
+from tests.tiny import assert_same_state, hook, interrupt_before, tiny_config, tiny_runner, train_tiny
 
 POISONED = 'neck.process.self_attends.0.mlp.0.weight'
 
@@ -37,20 +37,51 @@ def build(toy_root: Path, work_dir: Path, steps: int, *hooks: Hook, resume: bool
         }
         | options,
     )
-    config.experiment_name = f'{work_dir}_{resume}'.replace('/', '_')  # mmengine keeps one Runner a name
-    runner = Runner.from_cfg(config)
-    for hook in hooks:
-        runner.register_hook(hook)
-    return runner
+    return tiny_runner(config, *hooks)
 
 
 def record(work_dir: Path) -> list[dict]:
     return json.loads((work_dir / 'health.json').read_text())['alarms']
 
 
+def health_of(runner: Runner) -> CVTIOHealthHook:
+    return next(each for each in runner.hooks if isinstance(each, CVTIOHealthHook))
+
+
+def poison(*steps: int) -> Hook:
+    """NaN in one weight before the given steps."""
+
+    def act(runner, batch_idx, **_):
+        if batch_idx + 1 in steps:
+            with torch.no_grad():
+                runner.model.get_parameter(POISONED)[3, 2] = math.nan
+
+    return hook(before_train_iter=act)
+
+
+def impatient() -> Hook:
+    """Calls checkpoints healthy after three steps, where thirty are the least."""
+    return hook(before_train=lambda runner: setattr(health_of(runner).detector, 'settled_after', 3))
+
+
+def scores(*values: float) -> Hook:
+    """Replaces the IoU of the validations."""
+    left = iter(values)
+    return hook('HIGHEST', after_val_epoch=lambda _, metrics: metrics.update({'vehicle/IoU@0.50': next(left)}))
+
+
+def no_steps() -> Hook:
+    """Training takes no time."""
+
+    def act(runner):
+        runner.model.train_step = lambda batch, optim_wrapper: dict(loss=torch.tensor(0.1))
+
+    return hook(before_train=act)
+
+
 def test_first_alarm_stops_the_run(toy_root, tmp_path):
     with pytest.raises(HealthError, match=r'^step 3: the loss is nan.*; stopped\. No checkpoint is known'):
-        build(toy_root, tmp_path, 10, _Poison(3)).train()
+        build(toy_root, tmp_path, 10, poison(3)).train()
     first, second = record(tmp_path)  # loss and gradient norm
     assert first['rule'] == second['rule'] == 'not finite' and first['action'] == 'stop'
     assert first['where'] == f'{POISONED} is not finite'
@@ -59,7 +90,7 @@ def test_first_alarm_stops_the_run(toy_root, tmp_path):
 def test_roll_back_scales_the_schedule(toy_root, tmp_path):
     """To the start that was kept, at a hundredth of 1.0; the schedule continues from there."""
     options = dict(default_hooks__health__action='roll_back', default_hooks__health__factor=0.01)
-    runner = build(toy_root, tmp_path, 40, _Poison(5), optim_wrapper__optimizer__lr=1.0, **options)
+    runner = build(toy_root, tmp_path, 40, poison(5), optim_wrapper__optimizer__lr=1.0, **options)
     runner.train()
     assert {alarm['action'] for alarm in record(tmp_path)} == {'roll_back'} and runner.iter == 40
     losses = runner.message_hub.get_scalar('train/loss').data[0]
@@ -77,31 +108,43 @@ RARE = dict(train_cfg__val_interval=50, default_hooks__checkpoint__interval=50)
 
 def test_class_that_is_never_learnt_only_warns(toy_root, tmp_path):
     """The IoU is 0 in all validations, as of a rare class; the checkpoints are healthy all the same."""
-    runner = build(toy_root, tmp_path, 200, _Scores([0.0] * 4), _NoSteps(), **RARE)
+    runner = build(toy_root, tmp_path, 200, scores(*[0.0] * 4), no_steps(), **RARE)
     runner.train()
     (alarm,) = record(tmp_path)
     assert (alarm['rule'], alarm['step'], alarm['action']) == ('never learning', 150, 'warn')
-    health = next(hook for hook in runner.hooks if isinstance(hook, CVTIOHealthHook))
-    assert runner.iter == 200 and health.healthy == 150
+    assert runner.iter == 200 and health_of(runner).healthy == 150
 
 
 def test_rules_to_act_on_can_be_chosen(toy_root, tmp_path):
     options = RARE | dict(default_hooks__health__act_on=['never learning'])
     with pytest.raises(HealthError, match=r'step 150: the IoU is 0\.0000 after 150 steps of training'):
-        build(toy_root, tmp_path, 200, _Scores([0.0] * 4), _NoSteps(), **options).train()
+        build(toy_root, tmp_path, 200, scores(*[0.0] * 4), no_steps(), **options).train()
 
 
-def test_all_accumulated_batches_are_searched(toy_root, tmp_path):
-    """NaN in the second of two batches of a step."""
-    options = dict(train_cfg__base_batch_size=4)
-    with pytest.raises(HealthError, match='the input cam_from_ego is not finite'):
-        build(toy_root, tmp_path, 4, _SecondBatch(), **options).train()
+def break_second_batch(runner, batch_idx, **_):
+    """NaN in the last batch of step 2."""
+    if batch_idx == 1:
+        runner.train_loop.batches[-1]['inputs']['cam_from_ego'][0][2, 1, 0] = math.nan
 
 
-def test_search_runs_under_autocast(toy_root, tmp_path):
-    """As the step did: a module whose output is NaN in half precision alone."""
-    with pytest.raises(HealthError, match=r'head\.to_logits\.0 is the first module whose output is not finite'):
-        build(toy_root, tmp_path, 2, _Halves()).train()
+def break_under_autocast(runner):
+    """Mixed precision, in which one module overflows."""
+    runner.optim_wrapper.optim_context = lambda model: torch.autocast('cpu', torch.bfloat16)
+    layer = runner.model.head.to_logits[0]
+    layer.register_forward_hook(lambda m, i, out: out * math.nan if torch.is_autocast_enabled('cpu') else out)
+
+
+@pytest.mark.parametrize(
+    ('harm', 'message'),
+    [
+        (dict(before_train_iter=break_second_batch), 'the input cam_from_ego is not finite'),
+        (dict(before_train=break_under_autocast), r'head\.to_logits\.0 is the first module whose output is not finite'),
+    ],
+)
+def test_search_repeats_the_step(toy_root, tmp_path, harm, message):
+    """With all accumulated batches, and under autocast."""
+    with pytest.raises(HealthError, match=message):
+        build(toy_root, tmp_path, 2, hook(**harm), train_cfg__base_batch_size=4).train()
 
 
 def test_new_run_in_an_old_folder_says_what_it_removes(toy_root, tmp_path):
@@ -129,11 +172,13 @@ def poisoned_by_one(toy_root: Path, work_dir: Path) -> str:
     config = tiny_config(toy_root, work_dir, train_cfg__max_iters=4, train_dataloader__batch_size=1)
     config.launcher = 'pytorch'
     config.model_wrapper_cfg.device_ids = None  # on the CPU
-    config.experiment_name = 'one'
-    runner = Runner.from_cfg(config)
-    runner.register_hook(_LocalNaN())
+
+    def spoil(runner, batch_idx, **_):
+        if batch_idx == 1 and get_rank() == 1:
+            runner.message_hub.update_scalar('train/loss', math.nan)
+
     try:
-        runner.train()
+        train_tiny(config, hook('HIGH', after_train_iter=spoil))
     except HealthError as error:
         return str(error)
     return 'nothing'
@@ -151,36 +196,32 @@ OFTEN = dict(default_hooks__checkpoint__interval=2, train_cfg__val_interval=4)
 def test_resumed_after_a_roll_back_is_the_uninterrupted_run(toy_root, tmp_path):
     """NaN in a weight at step 7, back to step 2, killed at step 10, resumed from 8: the same, bit for bit."""
     options = dict(OFTEN, default_hooks__health__action='roll_back')
-    whole = build(toy_root, tmp_path / 'whole', 12, _Poison(7), _Impatient(), **options)
+    whole = build(toy_root, tmp_path / 'whole', 12, poison(7), impatient(), **options)
     whole.train()
     with pytest.raises(KeyboardInterrupt):
-        build(toy_root, tmp_path / 'halves', 12, _Poison(7), _Impatient(), _Interrupt(10), **options).train()
-    resumed = build(toy_root, tmp_path / 'halves', 12, _Poison(7), _Impatient(), resume=True, **options)
+        build(toy_root, tmp_path / 'halves', 12, poison(7), impatient(), interrupt_before(10), **options).train()
+    resumed = build(toy_root, tmp_path / 'halves', 12, poison(7), impatient(), resume=True, **options)
     resumed.train()
 
     for folder in ('whole', 'halves'):
         first, second = record(tmp_path / folder)  # loss and gradient norm
         assert first['step'] == second['step'] == 7 and first['where'] == f'{POISONED} is not finite'
-    weights, again = whole.model.state_dict(), resumed.model.state_dict()
-    assert all(torch.equal(weights[key], again[key]) for key in weights)
-    first, second = (run.optim_wrapper.state_dict() for run in (whole, resumed))
-    assert first['param_groups'] == second['param_groups'] and first['param_groups'][0]['max_lr'] == 0.5e-3
-    for index, state in first['state'].items():
-        assert all(torch.equal(state[key], second['state'][index][key]) for key in state)
-    hooks = [next(hook for hook in run.hooks if isinstance(hook, CVTIOHealthHook)) for run in (whole, resumed)]
+    assert_same_state(whole, resumed)
+    assert whole.optim_wrapper.param_groups[0]['max_lr'] == 0.5e-3
+    hooks = [health_of(run) for run in (whole, resumed)]
     assert hooks[0].detector.state_dict() == hooks[1].detector.state_dict() and hooks[1].rollbacks == 1
 
 
 def test_stopped_run_is_resumed_from_the_healthy_checkpoint(toy_root, tmp_path):
-    """Stopped at step 7. The way on that the error tells: from step 2, rolled back when it happens again."""
+    """Stopped at step 7. The command in the error resumes from step 2, rolled back when it happens again."""
     kept = tmp_path / 'kept_iter_2.pth'
     with pytest.raises(HealthError, match=rf'--cfg-options default_hooks\.health\.action=roll_back --resume {kept}$'):
-        build(toy_root, tmp_path, 12, _Poison(7), _Impatient(), **OFTEN).train()
+        build(toy_root, tmp_path, 12, poison(7), impatient(), **OFTEN).train()
     # Kept under its second name.
     assert kept.is_file() and not (tmp_path / 'iter_2.pth').exists() and (tmp_path / 'iter_4.pth').exists()
     assert (tmp_path / 'last_healthy').read_text() == str(kept)
     options = dict(OFTEN, default_hooks__health__action='roll_back', load_from=str(kept))
-    runner = build(toy_root, tmp_path, 12, _Poison(7), _Impatient(), resume=True, **options)
+    runner = build(toy_root, tmp_path, 12, poison(7), impatient(), resume=True, **options)
     runner.train()
     assert runner.iter == 12 and runner.optim_wrapper.param_groups[0]['max_lr'] == 0.5e-3
     assert {alarm['action'] for alarm in record(tmp_path)} == {'roll_back'}
@@ -188,10 +229,20 @@ def test_stopped_run_is_resumed_from_the_healthy_checkpoint(toy_root, tmp_path):
 
 
 def test_roll_back_restores_everything_but_the_rate(toy_root, tmp_path):
-    """Weights, running statistics and moments right after it are those of the start; the counters go on."""
+    """Weights, running statistics and moments right after it are those of the start; the counters continue."""
     seen = {}
+
+    def before(runner, **_):
+        seen['scheduled'] = runner.optim_wrapper.param_groups[0]['lr']
+
+    def after(runner, **_):
+        seen['weights'] = {key: value.clone() for key, value in runner.model.state_dict().items()}
+        seen['moments'] = runner.optim_wrapper.state_dict()['state']
+        seen['lr'] = runner.optim_wrapper.param_groups[0]['lr']
+
     options = dict(default_hooks__health__action='roll_back', default_hooks__health__factor=0.25)
-    runner = build(toy_root, tmp_path, 5, _Poison(5), _After(5, seen), **options)
+    spy = hook(60, before_train_iter=before, after_train_iter=after)  # between the health hook and the scheduler
+    runner = build(toy_root, tmp_path, 5, poison(5), spy, **options)
     runner.train()
     kept = read_checkpoint(tmp_path / 'kept_iter_0.pth')
     assert all(torch.equal(kept['state_dict'][key], value) for key, value in seen['weights'].items())
@@ -201,7 +252,7 @@ def test_roll_back_restores_everything_but_the_rate(toy_root, tmp_path):
 
 def test_after_so_many_roll_backs_it_stops(toy_root, tmp_path):
     options = dict(default_hooks__health__action='roll_back', default_hooks__health__max_rollbacks=2)
-    runner = build(toy_root, tmp_path, 20, _Poison(1, 2, 3, 4), **options)
+    runner = build(toy_root, tmp_path, 20, poison(1, 2, 3, 4), **options)
     with pytest.raises(HealthError, match=r'stopped\. It had been rolled back 2 times: lower optim_wrapper'):
         runner.train()
     assert [alarm['action'] for alarm in record(tmp_path)[::2]] == ['roll_back', 'roll_back', 'stop']
@@ -209,7 +260,7 @@ def test_after_so_many_roll_backs_it_stops(toy_root, tmp_path):
 
 def test_warning_is_given_once(toy_root, tmp_path):
     options = dict(default_hooks__health__action='warn')
-    runner = build(toy_root, tmp_path, 6, _Poison(3), **options)
+    runner = build(toy_root, tmp_path, 6, poison(3), **options)
     runner.train()
     assert runner.iter == 6 and math.isnan(runner.message_hub.get_scalar('train/loss').current())
     assert {alarm['step'] for alarm in record(tmp_path)} == {3}
@@ -217,7 +268,7 @@ def test_warning_is_given_once(toy_root, tmp_path):
 
 def test_iou_that_falls_stops_before_the_best_is_touched(toy_root, tmp_path):
     """The third validation is at zero, after two of 0.3."""
-    runner = build(toy_root, tmp_path, 10, _Scores([0.3, 0.3, 0.0]), train_cfg__val_interval=2)
+    runner = build(toy_root, tmp_path, 10, scores(0.3, 0.3, 0.0), train_cfg__val_interval=2)
     with pytest.raises(HealthError, match=r'step 6: the IoU fell to 0\.0000 after having been 0\.3'):
         runner.train()
     assert [path.name for path in tmp_path.glob('best_*')] == ['best_vehicle_IoU@0.50_iter_2.pth']
@@ -240,95 +291,3 @@ def test_iou_key_that_is_no_metric(toy_root, tmp_path):
     runner = build(toy_root, tmp_path, 2, default_hooks__health__iou_key='road/IoU@0.50', train_cfg__val_interval=2)
     with pytest.raises(DataError, match=r'health\.iou_key: road/IoU@0\.50 is not a metric, expected one of vehicle/'):
         runner.train()
-
-
-class _Poison(Hook):
-    """NaN in one weight before the given steps."""
-
-    def __init__(self, *steps: int) -> None:
-        self.steps = steps
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if batch_idx + 1 in self.steps:
-            with torch.no_grad():
-                runner.model.get_parameter(POISONED)[3, 2] = math.nan
-
-
-class _Impatient(Hook):
-    """Calls checkpoints healthy after three steps, where thirty are the least."""
-
-    def before_train(self, runner):
-        next(hook for hook in runner.hooks if isinstance(hook, CVTIOHealthHook)).detector.settled_after = 3
-
-
-class _Interrupt(Hook):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if batch_idx + 1 == self.step:
-            raise KeyboardInterrupt
-
-
-class _After(Hook):
-    """Takes down the state after a step, once the health hook and before the scheduler has been called."""
-
-    priority = 60
-
-    def __init__(self, step: int, seen: dict) -> None:
-        self.step, self.seen = step, seen
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.seen['scheduled'] = runner.optim_wrapper.param_groups[0]['lr']
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if batch_idx + 1 == self.step:
-            self.seen['weights'] = {key: value.clone() for key, value in runner.model.state_dict().items()}
-            self.seen['moments'] = runner.optim_wrapper.state_dict()['state']
-            self.seen['lr'] = runner.optim_wrapper.param_groups[0]['lr']
-
-
-class _Scores(Hook):
-    """Replaces the IoU of the validations."""
-
-    priority = 'HIGHEST'
-
-    def __init__(self, scores: list[float]) -> None:
-        self.scores = iter(scores)
-
-    def after_val_epoch(self, runner, metrics=None):
-        metrics['vehicle/IoU@0.50'] = next(self.scores)
-
-
-class _NoSteps(Hook):
-    """Training takes no time."""
-
-    def before_train(self, runner):
-        runner.model.train_step = lambda batch, optim_wrapper: dict(loss=torch.tensor(0.1))
-
-
-class _LocalNaN(Hook):
-    """The second process alone logs NaN at step 2."""
-
-    priority = 'HIGH'
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if batch_idx == 1 and get_rank() == 1:
-            runner.message_hub.update_scalar('train/loss', math.nan)
-
-
-class _Halves(Hook):
-    """Mixed precision, in which one module overflows."""
-
-    def before_train(self, runner):
-        runner.optim_wrapper.optim_context = lambda model: torch.autocast('cpu', torch.bfloat16)
-        layer = runner.model.head.to_logits[0]
-        layer.register_forward_hook(lambda m, i, out: out * math.nan if torch.is_autocast_enabled('cpu') else out)
-
-
-class _SecondBatch(Hook):
-    """NaN in the last batch of step 2."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if batch_idx == 1:
-            runner.train_loop.batches[-1]['inputs']['cam_from_ego'][0][2, 1, 0] = math.nan

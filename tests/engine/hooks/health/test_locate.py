@@ -26,40 +26,50 @@ def case(toy_root: Path, tmp_path: Path) -> tuple[CVTIOSegmentor, dict]:
     return model, pseudo_collate([dataset[0]])
 
 
-def test_parameter(case):
-    model, batch = case
+def spoil(value: torch.Tensor, index: int | tuple[int, ...], number: float = math.nan) -> None:
     with torch.no_grad():
-        model.neck.decode.cam_embed.weight[1] = math.inf
-    assert locate(model, [batch]) == 'neck.decode.cam_embed.weight is not finite'
+        value[index] = number
 
 
-def test_input(case):
+STATISTIC = 'backbone.layers.0.bn.running_var'
+#: What breaks, and what is found: of modules the innermost, as children end before their parents; of gradients, which
+#: travel backwards, the last parameter before the place; running statistics last, as training does not use them.
+CASES = {
+    'parameter': (
+        lambda model, _: spoil(model.neck.decode.cam_embed.weight, 1, math.inf),
+        'neck.decode.cam_embed.weight is not finite',
+    ),
+    'input': (
+        lambda _, batch: spoil(batch['inputs']['cam_from_ego'][0], (2, 1, 0)),
+        'the input cam_from_ego is not finite',
+    ),
+    'output': (
+        lambda model, _: (
+            model.neck.encode.cross_views[1]
+            .bottlenecks[0]
+            .conv2.register_forward_hook(lambda m, i, out: out * math.nan)
+        ),
+        'neck.encode.cross_views.1.bottlenecks.0.conv2 is the first module whose output is not finite',
+    ),
+    'gradient': (
+        lambda model, _: model.bev_decoder.register_full_backward_hook(
+            lambda m, grads, _: tuple(grad * math.nan for grad in grads)
+        ),
+        'the gradient of neck.decode.cross_attend.postnorm.',
+    ),
+    'running statistic': (
+        lambda model, _: spoil(model.get_buffer(STATISTIC), 0),
+        f'{STATISTIC} is not finite',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_origin(case, name):
     model, batch = case
-    batch['inputs']['cam_from_ego'][0][2, 1, 0] = math.nan
-    assert locate(model, [batch]) == 'the input cam_from_ego is not finite'
-
-
-def test_output(case):
-    """Children end before their parents, so the innermost module is named."""
-    model, batch = case
-    model.neck.encode.cross_views[1].bottlenecks[0].conv2.register_forward_hook(lambda m, i, out: out * math.nan)
-    found = 'neck.encode.cross_views.1.bottlenecks.0.conv2 is the first module whose output is not finite'
-    assert locate(model, [batch]) == found
-
-
-def test_gradient(case):
-    """It travels backwards from the BEV decoder's input, so the last parameter before that is named."""
-    model, batch = case
-    model.bev_decoder.register_full_backward_hook(lambda m, grads, _: tuple(grad * math.nan for grad in grads))
-    assert locate(model, [batch]).startswith('the gradient of neck.decode.cross_attend.postnorm.')
-
-
-def test_running_statistic(case):
-    """Batch statistics are used in training, so nothing else is broken."""
-    model, batch = case
-    name, statistic = next((n, b) for n, b in model.named_buffers() if n.endswith('running_var'))
-    statistic[0] = math.nan
-    assert locate(model, [batch]) == f'{name} is not finite'
+    harm, expected = CASES[name]
+    harm(model, batch)
+    assert locate(model, [batch]).startswith(expected)
 
 
 def test_largest_gradients_and_nothing_left_behind(case):

@@ -19,23 +19,23 @@ _STATE = 'cvt_io_broken_frames'
 
 @HOOKS.register_module()
 class CVTIOBrokenFramesHook(Hook):
-    """Shares what the processes know of the broken training frames, and logs at the end how many there were.
+    """Shares the broken training frames known to each process, and logs their number at the end.
 
-    Without it each process of a distributed run only knows the broken frames that it has met itself. A resumed run
-    knows those found before.
+    Without it, each process of a distributed run knows only the broken frames that it met itself. A resumed run
+    remembers those found earlier.
 
     Args:
         interval: steps between counts.
 
     Raises:
-        DataError: the processes together have met too many; on all of them.
+        DataError: the processes together met too many; raised on all of them.
     """
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
 
     def before_train(self, runner: Runner) -> None:
-        """Restores what the checkpoint of a resumed run knows, for the same info files."""
+        """Restores the frames recorded in the checkpoint of a resumed run, for the same info files."""
         known = runner.message_hub.runtime_info.get(_STATE, {})
         for part in _parts(runner):
             state = known.get(part.ann_file)
@@ -43,7 +43,7 @@ class CVTIOBrokenFramesHook(Hook):
                 part.broken.flags[state['indices']] = 1
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Adds what is known to mmengine's runtime infos."""
+        """Adds the known broken frames to mmengine's runtime infos."""
         parts = _parts(runner) if isinstance(runner._train_loop, BaseLoop) else []
         known = {
             part.ann_file: dict(frames=len(part.broken.flags), indices=part.broken.flags.nonzero().flatten().tolist())
@@ -76,7 +76,7 @@ class CVTIOBrokenFramesHook(Hook):
         for part in parts:
             known = part.broken.flags.clone()
             all_reduce(known, op='max')
-            part.broken.flags[known.bool()] = 1  # data workers may have set others meanwhile
+            part.broken.flags[known.bool()] = 1  # data workers may have set others in the meantime
             part.broken.check(_frames(part))
         return sum(len(part.broken) for part in parts)
 

@@ -25,10 +25,10 @@ class CVTIOCheckpointHook(CheckpointHook):
 
     * Files are whole or absent (:class:`CVTIODurableBackend`), ``last_checkpoint`` too.
     * A file is removed after its replacement has been written, and a checkpoint names the files that it replaces: if
-      the run is killed in between, the resumed one removes them. So the disk needs room for one checkpoint more than
+      the run is killed in between, the resumed one removes them. So the disk needs room for one more checkpoint than
       ``max_keep_ckpts``.
-    * The state is saved before each validation, and again after it with the best score. A checkpoint tells which step
-      was validated last, so that :class:`CVTIOTrainLoop` repeats an interrupted validation.
+    * The state is saved before each validation, and again after it with the best score. A checkpoint records which
+      step was validated last, so that :class:`CVTIOTrainLoop` repeats an interrupted validation.
 
     Args:
         interval: steps between checkpoints.

@@ -1,4 +1,4 @@
-"""Runs that are ended early, by a signal or a time limit, so that they can be resumed."""
+"""Ends runs early, on a signal or at a time limit, so that they can be resumed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CVTIOInterruptionHook(Hook):
     (:meth:`agree`), so that all stop after the same step if a signal reached any of them.
 
     Args:
-        max_time: seconds from the start of the process by which it must have ended; ``None`` for no limit. The run
+        max_time: seconds after the start of the process by which it must have ended; ``None`` for no limit. The run
             stops if the longest step, save and (if due) validation so far, plus the margin, would not fit.
         margin: seconds for shutting down data workers, loggers and the interpreter.
     """
@@ -76,14 +76,14 @@ class CVTIOInterruptionHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Ends the training loop if there is a reason to, in any process."""
+        """Ends the training loop if any process has a reason to stop."""
         if not self._agreed:
             self.agree(runner)
         self._agreed = False
         runner.train_loop.stop_training |= self.exit_code > 0
 
     def agree(self, runner: Runner, row: Sequence[float] = ()) -> list[float]:
-        """The one reduction over all processes per step: the reason to stop, and what another hook has to reduce.
+        """The only reduction per step: the reason to stop, and the values of another hook.
 
         Args:
             runner: within ``after_train_iter``.
@@ -104,7 +104,7 @@ class CVTIOInterruptionHook(Hook):
         return values[: len(row)].tolist()
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Leaves the validation. All is saved, so the processes, whose shares may differ in size, need not agree."""
+        """Aborts the validation. The state is saved already, so processes, whose shares may differ, need not agree."""
         if not self._training:
             return
         self.exit_code = self._cause(False)
@@ -116,7 +116,7 @@ class CVTIOInterruptionHook(Hook):
         self._measure('validation')
 
     def after_train(self, runner: Runner) -> None:
-        """Saves if the training loop has been ended."""
+        """Saves if the training loop was ended early."""
         if self.exit_code:
             self.checkpoints.save(runner)
 
@@ -128,7 +128,7 @@ class CVTIOInterruptionHook(Hook):
         self._training = False
 
     def after_run(self, runner: Runner) -> None:
-        """Exits if the training loop has been ended."""
+        """Exits if the training loop was ended early."""
         if self.exit_code:
             self._leave(runner)
 
@@ -169,8 +169,8 @@ class CVTIOInterruptionHook(Hook):
 def shield_worker(worker_id: int) -> None:
     """Lets a data worker survive a signal that is sent to the whole process group, as the step needs its batches.
 
-    SIGTERM is obeyed if it comes from the worker's parent, which sends one when it exits, and waits; from others the
-    second time.
+    A SIGTERM from the worker's parent, which sends one on exit and then waits, ends the worker; of those from other
+    processes, only the second does.
     """
 
     def await_sigterm() -> None:
@@ -179,13 +179,13 @@ def shield_worker(worker_id: int) -> None:
         os._exit(0)  # as PyTorch's own handler does
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Python's handlers are not told who sent a signal.
+    # Python's handlers do not receive the sender of a signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     Thread(target=await_sigterm, daemon=True).start()
 
 
 def process_age() -> float:
-    """Seconds since this process was started, imports included; 0 if the system does not tell."""
+    """Seconds since this process was started, imports included; 0 if the system does not report it."""
     try:
         fields = Path('/proc/self/stat').read_text().rpartition(')')[2].split()
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf('SC_CLK_TCK')

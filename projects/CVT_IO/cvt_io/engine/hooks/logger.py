@@ -18,10 +18,10 @@ from ..train_loop import VALIDATED
 
 @HOOKS.register_module()
 class CVTIOLoggerHook(LoggerHook):
-    """mmengine's hook, with which the JSON logs of all starts of a run together hold each step once.
+    """mmengine's hook, with each step exactly once across the JSON logs of all starts of a run.
 
     A resumed run logs what came after its checkpoint again, so the main process first removes those rows from the older
-    files. Text logs and TensorBoard files stay as they are: they have a folder per start and tell what each one did.
+    files. Text logs and TensorBoard files are kept: each start has its own folder.
 
     mmengine's history of each scalar grows with every step, is copied with every step and saved in every checkpoint: at
     step 100,000, with 8 scalars, 0.8 ms per step and 12 MiB per checkpoint. The last ``history`` values are kept.
@@ -36,7 +36,7 @@ class CVTIOLoggerHook(LoggerHook):
         self.history = history
 
     def before_train(self, runner: Runner) -> None:
-        """Removes the rows that this run is going to repeat."""
+        """Removes the rows that this run will repeat."""
         super().before_train(runner)
         if runner._resume and is_main_process():
             validated = runner.message_hub.runtime_info.get(VALIDATED) == runner.iter
@@ -44,12 +44,12 @@ class CVTIOLoggerHook(LoggerHook):
             if dropped:
                 runner.logger.info(f'{dropped} rows after step {runner.iter} removed from older logs.')
         if runner._resume:
-            barrier()  # no process logs before
+            barrier()  # no process may log earlier
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any) -> None:
         """Logs, and shortens the history."""
         super().after_train_iter(runner, batch_idx, *args, **kwargs)
-        if (batch_idx + 1) % self.history == 0:  # follows from the step alone, as a resumed run must do the same
+        if (batch_idx + 1) % self.history == 0:  # depends on the step alone, as a resumed run must do the same
             scalars = runner.message_hub.log_scalars
             for key, buffer in scalars.items():
                 values, counts = buffer.data
@@ -81,7 +81,7 @@ def drop_repeated(work_dir: Path, step: int, validated: bool) -> int:
 
 
 def _repeated(line: str, step: int, validated: bool) -> bool:
-    """Whether a row will be written again; one cut short by a kill will."""
+    """Whether a row will be logged again, as will one truncated by a kill."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError:

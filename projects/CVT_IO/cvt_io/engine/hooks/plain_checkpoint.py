@@ -1,4 +1,4 @@
-"""Checkpoints of nothing but tensors and plain containers."""
+"""Checkpoints that hold only tensors and plain containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detects from its numbers alone that a run goes wrong: no model, no tensors, a state of a few numbers.
+"""Detects a failing run from its logged numbers alone, without a model or tensors.
 
 Times are shares of ``max_iters``; :class:`Thresholds` has the figures.
 
@@ -25,12 +25,12 @@ from typing import Any
 from .jump_watch import JumpWatch
 from .watches import FallWatch, FiniteWatch, LearnWatch, Watch
 
-#: Of the state; another one cannot be loaded.
+#: Version of the state; others cannot be loaded.
 VERSION = 2
 
 
 class Rule(str, Enum):
-    """What can go wrong; see the table above."""
+    """Ways in which a run fails; see the table above."""
 
     NOT_FINITE = 'not finite'
     LOSS_JUMP = 'loss jump'
@@ -133,7 +133,7 @@ class HealthDetector:
             iou: of a validation, in [0, 1].
 
         Returns:
-            What starts to be wrong with this row; mostly nothing.
+            Alarms that this row raises; usually none.
         """
         alarms = []
         for name, value in dict(loss=loss, grad_norm=grad_norm, iou=iou).items():

@@ -28,7 +28,7 @@ RECORD = 'health.json'
 _STATE = 'cvt_io_health'
 _COUNTERS = ('rollbacks', 'healthy', 'candidate', 'validated')
 _ACTIONS = ('stop', 'warn', 'roll_back')
-#: While a loss scale is searched for, which halves it each time, gradients are infinite for a few steps.
+#: While a loss scale is searched for by halving, gradients are infinite for a few steps.
 _AMP_PATIENCE = 20
 
 
@@ -47,9 +47,9 @@ class CVTIOHealthHook(Hook):
     validation has passed since. The last healthy one is kept as ``kept_iter_<step>.pth`` (a second name of the file),
     and ``last_healthy``, beside ``last_checkpoint``, holds its path. The best one is kept by ``CheckpointHook``.
 
-    Processes agree, as all see the means of their numbers. What ``roll_back`` did is saved in the checkpoints, so a
-    resumed run continues as an uninterrupted one. Without ``clip_grad`` there is no gradient norm to watch, and the
-    origin of a NaN cannot be told, as all parameters are spoiled when it is seen.
+    All processes judge the means of their numbers and so agree. The effects of ``roll_back`` are saved in the
+    checkpoints, so a resumed run equals an uninterrupted one. Without ``clip_grad`` there is no gradient norm to watch,
+    and the origin of a NaN cannot be located, as it has spread to all parameters by then.
 
     Args:
         action: on an alarm, ``stop`` raises a :class:`HealthError`; ``warn`` does nothing more; ``roll_back`` loads
@@ -57,7 +57,7 @@ class CVTIOHealthHook(Hook):
             continues with the next step and samples at a lower rate.
         act_on: rules that the action applies to (see the table in :mod:`.detector`); alarms of the others only warn.
         factor: of the learning rate when rolling back.
-        max_rollbacks: after so many the next alarm stops the run.
+        max_rollbacks: the next alarm after so many stops the run.
         iou_key: validation metric to watch; ``None``: the one that chooses the best checkpoint.
         thresholds: figures of the detector that differ from its defaults, by name.
     """
@@ -114,7 +114,7 @@ class CVTIOHealthHook(Hook):
         runner.optim_wrapper.optimizer.register_step_pre_hook(lambda *_: self._before_update(runner))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Notes the batches, and the checkpoint that the last step has left."""
+        """Records the batches, and the checkpoint that the last step wrote."""
         starts, self._found = not self._batches, None
         self._batches = getattr(runner.train_loop, 'batches', None) or [data_batch]
         if runner.iter == 0:
@@ -132,7 +132,7 @@ class CVTIOHealthHook(Hook):
             if self.candidate is None and not self._detector.suspicious:
                 self.candidate = runner.iter
                 self.kept.keep(runner.iter)
-            # Whoever resumes from this checkpoint finds those that it names: they are among these.
+            # A run resumed from this checkpoint needs those that it names, which are among these.
             self.kept.remove_all_but([self.healthy, self.candidate])
 
     def after_train_iter(
@@ -233,7 +233,7 @@ class CVTIOHealthHook(Hook):
             )
 
     def _before_update(self, runner: Runner) -> None:
-        """Traces gradients that are not finite before they spoil all parameters."""
+        """Locates non-finite gradients before they spread to all parameters."""
         norm = runner.message_hub.log_scalars.get('train/grad_norm')
         if norm is not None and not math.isfinite(norm.current()):
             self._found = self._locate(runner)

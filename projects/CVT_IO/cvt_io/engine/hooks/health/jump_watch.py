@@ -1,4 +1,4 @@
-"""A rise that stays, as opposed to noise and to spikes that pass."""
+"""Detects a persistent rise, as opposed to noise and passing spikes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class JumpWatch(Watch):
         return self.open or self.above > 0
 
     def update(self, step: int, value: float) -> str | None:
-        """Args: step, larger than the last row's, and the value; values that are not finite are another watch's."""
+        """Args: step, larger than the last row's, and the value; other watches take values that are not finite."""
         if not math.isfinite(value):
             return None
         logarithm = math.log(max(value, 1e-30))
@@ -77,7 +77,7 @@ class JumpWatch(Watch):
     def _close_block(self, step: int) -> str | None:
         assert self.level is not None and self.begin is not None  # noqa: S101 - narrows a type
         height, steps = self.mean, step - self.begin
-        doubt = 1 + ARMED_AFTER / max(self.blocks, 1)  # few blocks do not tell their scatter well
+        doubt = 1 + ARMED_AFTER / max(self.blocks, 1)  # the scatter of a few blocks is uncertain
         threshold = max(self.jump, doubt * self.noise_factor * min(self.noise, MOST_NOISE))
         message = None
         if self.blocks >= ARMED_AFTER and height > threshold:

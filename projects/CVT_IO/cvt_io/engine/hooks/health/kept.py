@@ -36,7 +36,7 @@ class KeptCheckpoints:
         self.checkpoints = checkpoints
 
     def path(self, step: int) -> Path:
-        """Of a kept checkpoint."""
+        """Path of a kept checkpoint."""
         return Path(self.checkpoints.out_dir, _NAME.format(step))
 
     def just_written(self, step: int) -> bool:
@@ -45,7 +45,7 @@ class KeptCheckpoints:
         return self.checkpoints.interval > 0 and since >= 0 and since % self.checkpoints.interval == 0
 
     def available(self, step: int) -> bool:
-        """Whether the checkpoint of a step is in this run's folder; the first process has written what it had to."""
+        """Whether the checkpoint of a step is in this run's folder, once the first process has finished writing."""
         barrier()
         source = Path(self.checkpoints.out_dir, self.checkpoints.filename_tmpl.format(step))
         return source.is_file() or self.path(step).is_file()

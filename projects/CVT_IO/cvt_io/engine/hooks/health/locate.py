@@ -1,4 +1,4 @@
-"""Where in a model it goes wrong: the first module whose numbers are not finite, or else the largest gradients."""
+"""Locates a failure in a model: the first module whose numbers are not finite, or else the largest gradients."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 def locate(
     model: BaseModel, batches: Sequence[dict], context: Callable[[], AbstractContextManager] = nullcontext
 ) -> str:
-    """Searches for the origin of a trouble, with one more forward and backward pass per batch in training mode.
+    """Searches for the origin of a failure, with one more forward and backward pass per batch in training mode.
 
-    Nothing is left behind: neither gradients nor running statistics nor drawn random numbers. All processes have to
-    call it together; what any of them finds counts.
+    Gradients, running statistics and random number generators are left unchanged. All processes have to call it
+    together; a finding of any of them counts.
 
     Args:
         model: not wrapped.
@@ -56,7 +56,7 @@ def _broken(named: Iterable[tuple[str, Tensor]], prefix: str = '') -> str | None
 
 
 def _agreed(found: str | None) -> str | None:
-    """What the first process found that found anything."""
+    """The finding of the first process that has one."""
     return next(filter(None, all_gather_object(found)), None)
 
 

@@ -1,4 +1,4 @@
-"""Watches of one number of a run each, row by row, with a state of a few numbers.
+"""Watches, each of one number of a run, with a state of a few numbers.
 
 Rows may have any spacing: one per step during training, one per 500 steps from a log. Times are in steps. A watch is
 *open* while the trouble lasts, and *suspicious* from its first sign on.
@@ -107,7 +107,7 @@ class FallWatch(Watch):
         return self._switch(risen and fallen, f'{self.what} fell to {value:.4f} after having been {self.highest:.4f}')
 
     def _follow(self, value: float) -> None:
-        if value < self.last:  # rises are also what is hoped for
+        if value < self.last:  # rises are expected
             self.falls += 1
             difference = (self.last - value) * DIFFERENCE_TO_SIGMA
             self.scatter += (difference - self.scatter) / min(self.falls, SCATTER_ROWS)
@@ -124,7 +124,7 @@ class LearnWatch(Watch):
     Args:
         what: name of the number.
         learnt: running value above which something has been learnt.
-        risen: highest running value above which a fall is another watch's.
+        risen: highest running value above which a fall is left to another watch.
         late: steps by which something has to be learnt.
         least_rows: rows before it can be late.
     """
