@@ -17,12 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    {
-        *ROOT.glob('*.md'),
-        *ROOT.glob('docs/**/*.md'),
-        *ROOT.glob('projects/**/*.md'),
-        *ROOT.glob('configs/**/*.md'),
-    }
+    {*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('projects/**/*.md'), *ROOT.glob('configs/**/*.md')}
 )
 
 FENCE = re.compile(r'^( *)```(\w*)[^\n]*\n(.*?)^\1```', re.MULTILINE | re.DOTALL)

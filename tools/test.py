@@ -73,11 +73,7 @@ def set_visualization(cfg: Config, args: argparse.Namespace) -> None:
         sys.exit('error: --show and --show-dir need default_hooks.visualization, which the config has switched off')
     if hook is not None:
         hook.update(
-            draw=draw,
-            show=args.show,
-            wait_time=args.wait_time,
-            interval=args.show_interval,
-            test_out_dir=args.show_dir,
+            draw=draw, show=args.show, wait_time=args.wait_time, interval=args.show_interval, test_out_dir=args.show_dir
         )
 
 

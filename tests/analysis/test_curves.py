@@ -11,22 +11,10 @@ import pytest
 from mmengine.config import Config
 
 from projects.CVT_IO.cvt_io.analysis import curve_report
-from projects.CVT_IO.cvt_io.analysis.curves import (
-    Collapse,
-    Comparison,
-    Curve,
-    Verdict,
-    compare,
-)
+from projects.CVT_IO.cvt_io.analysis.curves import Collapse, Comparison, Curve, Verdict, compare
 from projects.CVT_IO.cvt_io.analysis.logs import read_run
 from projects.CVT_IO.cvt_io.errors import DataError
-from tests.analysis.run_logs import (
-    notes_rows,
-    scaled_steps,
-    training_row,
-    validation_row,
-    write_log,
-)
+from tests.analysis.run_logs import notes_rows, scaled_steps, training_row, validation_row, write_log
 
 EPOCH = 1407  # optimizer steps between the notes' validations
 
@@ -52,12 +40,7 @@ def test_the_notes_are_level_with_themselves(against, name):
 
 @pytest.mark.parametrize(
     ('shift', 'verdict'),
-    [
-        (0.021, Verdict.AHEAD),
-        (0.019, Verdict.LEVEL),
-        (-0.019, Verdict.LEVEL),
-        (-0.021, Verdict.BEHIND),
-    ],
+    [(0.021, Verdict.AHEAD), (0.019, Verdict.LEVEL), (-0.019, Verdict.LEVEL), (-0.021, Verdict.BEHIND)],
 )
 def test_tolerance_is_two_points(against, shift, verdict):
     result = against(notes_rows('cvt_io_v2_2', until=50_000, shift=shift), 'cvt_io_v2_2')

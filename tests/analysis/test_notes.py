@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projects.CVT_IO.cvt_io.analysis.notes import (
-    NotesRow,
-    notes_table,
-    training_curves,
-    validation_curves,
-)
+from projects.CVT_IO.cvt_io.analysis.notes import NotesRow, notes_table, training_curves, validation_curves
 
 LOGGED = [
     f'cvt_io_{name}' for name in ['v1_1', 'v2_1', 'v2_2', 'v2_3', 'v2_4', 'v2_5', 'v2_6', 'v2_6_rerun', 'v2_7', 'v2_8']

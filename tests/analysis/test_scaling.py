@@ -14,15 +14,7 @@ from projects.CVT_IO.cvt_io.analysis import scaling
 from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity
 from projects.CVT_IO.cvt_io.analysis.figures import COLORS, save_figure
 from projects.CVT_IO.cvt_io.analysis.latency import Timing
-from projects.CVT_IO.cvt_io.analysis.scaling import (
-    AXES,
-    FIGURES,
-    Cost,
-    Growth,
-    as_data,
-    markdown,
-    measure_growth,
-)
+from projects.CVT_IO.cvt_io.analysis.scaling import AXES, FIGURES, Cost, Growth, as_data, markdown, measure_growth
 from projects.CVT_IO.cvt_io.analysis.scaling_figure import plot_growth
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG

@@ -7,12 +7,7 @@ import json
 import pytest
 
 from projects.CVT_IO.cvt_io.analysis.complexity import Complexity
-from projects.CVT_IO.cvt_io.analysis.table import (
-    Row,
-    as_data,
-    markdown,
-    read_result,
-)
+from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, markdown, read_result
 from projects.CVT_IO.cvt_io.errors import DataError
 
 COUNT = Complexity(1_234_567, 2_345_600_000, 345_678, 4_567_890_123, {})

@@ -18,13 +18,7 @@ from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
 from projects.CVT_IO.cvt_io.runtime.config import build_dataset, build_model, load_config
 from projects.CVT_IO.cvt_io.visualization import painter
 from projects.CVT_IO.cvt_io.visualization.panels import WIDTH
-from tests.apis.toy_inputs import (
-    infos,
-    mmdet3d_info,
-    mmdet3d_pickle,
-    rig_json,
-    split_of,
-)
+from tests.apis.toy_inputs import infos, mmdet3d_info, mmdet3d_pickle, rig_json, split_of
 from tests.tiny import TOY_CONFIG, toy_weights
 
 WEIGHTS = toy_weights('cvt_io_v2_2_toy')

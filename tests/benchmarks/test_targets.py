@@ -1,13 +1,7 @@
 import pytest
 
 from projects.CVT_IO.benchmarks import targets
-from projects.CVT_IO.benchmarks.targets import (
-    Result,
-    _memory,
-    _ratio,
-    _speed_up,
-    markdown,
-)
+from projects.CVT_IO.benchmarks.targets import Result, _memory, _ratio, _speed_up, markdown
 from projects.CVT_IO.cvt_io.analysis.latency import Timing
 from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, why_not
 from tests.deploy.exported import tiny_cvt_config, tiny_latent_config

@@ -19,12 +19,7 @@ from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.engine.hooks import CVTIOBrokenFramesHook
 from projects.CVT_IO.cvt_io.engine.hooks import broken_frames as broken_frames_hook
 from projects.CVT_IO.cvt_io.errors import DataError
-from tests.tiny import (
-    TINY_OPTIONS,
-    TOY_CONFIG,
-    as_arguments,
-    tiny_config,
-)
+from tests.tiny import TINY_OPTIONS, TOY_CONFIG, as_arguments, tiny_config
 from tests.tools.in_process import run_tool
 
 INFOS = 'cvt_io_infos_train.json'

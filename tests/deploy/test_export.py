@@ -19,12 +19,7 @@ from projects.CVT_IO.cvt_io.deploy.extras import DeployError
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
-from projects.CVT_IO.cvt_io.deploy.runtimes import (
-    OPENVINO_BF16,
-    RUNTIMES,
-    open_runtime,
-    why_not,
-)
+from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, RUNTIMES, open_runtime, why_not
 from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, graph_inputs, largest_error
 from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
 from projects.CVT_IO.cvt_io.runtime.batches import random_batch

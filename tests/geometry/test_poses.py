@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-from projects.CVT_IO.cvt_io.geometry import (
-    flat_pose,
-    invert_rigid,
-    is_rigid,
-    pose_matrix,
-    yaw_of,
-)
+from projects.CVT_IO.cvt_io.geometry import flat_pose, invert_rigid, is_rigid, pose_matrix, yaw_of
 
 HALF = np.sqrt(0.5)
 

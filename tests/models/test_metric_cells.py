@@ -2,12 +2,7 @@ import pytest
 import torch
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
-from projects.CVT_IO.cvt_io.models.layers.metric_cells import (
-    MetricPosition,
-    area_means,
-    cell_centres,
-    fourier_features,
-)
+from projects.CVT_IO.cvt_io.models.layers.metric_cells import MetricPosition, area_means, cell_centres, fourier_features
 from tests.models import naive_v3
 from tests.models.cases import SQUARE, TALL, WIDE, error, random_weights, weights_of
 

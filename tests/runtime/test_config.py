@@ -8,13 +8,7 @@ import pytest
 
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
-from projects.CVT_IO.cvt_io.runtime.config import (
-    ConfigError,
-    build_dataset,
-    build_model,
-    load_config,
-    require_data,
-)
+from projects.CVT_IO.cvt_io.runtime.config import ConfigError, build_dataset, build_model, load_config, require_data
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG
 
 CONFIG = str(REPO / 'configs/cvt_io_v2_2.py')

@@ -204,10 +204,7 @@ def test_loss_may_mask_other_pixels_than_the_metric():
         ({'val_evaluator.prefix': 'val'}, 'val/vehicle/IoU@0.50'),
         ({'val_evaluator.type': 'Other'}, 'auto'),
         ({'default_hooks.checkpoint.save_best': None}, None),
-        (
-            {'default_hooks.checkpoint.save_best': ['vehicle/IoU@0.40_all_pixels']},
-            ['vehicle/IoU@0.40_all_pixels'],
-        ),
+        ({'default_hooks.checkpoint.save_best': ['vehicle/IoU@0.40_all_pixels']}, ['vehicle/IoU@0.40_all_pixels']),
         ({'default_hooks.checkpoint': None}, None),
     ],
 )

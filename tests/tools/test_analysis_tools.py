@@ -10,12 +10,7 @@ import torch
 
 from projects.CVT_IO.cvt_io.analysis import memory
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
-from tests.tiny import (
-    REPO,
-    TINY_OPTIONS,
-    TOY_CONFIG,
-    as_arguments,
-)
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool
 
 GET_FLOPS = 'tools/analysis_tools/get_flops.py'

@@ -15,23 +15,13 @@ from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_page
 from tests.tiny import REPO, toy_weights
 from tests.tools.chromium import Browser, find_browser
-from tests.tools.expected_maps import (
-    CAMERAS,
-    averaged,
-    column_of_patch,
-    own_maps,
-    patches_of_cell,
-)
+from tests.tools.expected_maps import CAMERAS, averaged, column_of_patch, own_maps, patches_of_cell
 from tests.tools.in_process import run_tool
 
 TOOL = 'tools/attention_explorer.py'
 V2, CVT = 'cvt_io_v2_2_toy', 'cvt_toy'
 #: Published model and options; both kinds of latents have the same weights.
-MODELS = {
-    'v1': (V2, {'model.neck.latents_per_camera': True}),
-    'v2': (V2, {}),
-    'cvt': (CVT, {}),
-}
+MODELS = {'v1': (V2, {'model.neck.latents_per_camera': True}), 'v2': (V2, {}), 'cvt': (CVT, {})}
 FINE, COARSE, LATENTS, CELLS = (12, 28), (6, 14), (5, 5), (12, 12)
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason='no Chromium on the path: the page is not tried out')
@@ -288,10 +278,7 @@ def test_dark_light_narrow_and_hostile_names(browser, made, tmp_path):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (
-            ['--frames', 'nowhere'],
-            'error: --frames nowhere: no such sample in ROOT/cvt_io_infos_val.json',
-        ),
+        (['--frames', 'nowhere'], 'error: --frames nowhere: no such sample in ROOT/cvt_io_infos_val.json'),
         (['--group', 'road'], 'error: label group road: expected one of vehicle'),
         (['--split', 'test'], None),
     ],

@@ -12,12 +12,7 @@ import pytest
 import torch
 
 from tests.team import run_tool_in_team
-from tests.tiny import (
-    REPO,
-    TINY_OPTIONS,
-    TOY_CONFIG,
-    as_arguments,
-)
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 
 
 def launch(script: str, *words: object, cwd: Path) -> None:

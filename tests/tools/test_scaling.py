@@ -7,12 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from tests.tiny import (
-    REPO,
-    TINY_OPTIONS,
-    TOY_CONFIG,
-    as_arguments,
-)
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool
 
 SCALING = 'tools/analysis_tools/scaling.py'

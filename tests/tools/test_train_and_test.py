@@ -19,12 +19,7 @@ import pytest
 import torch
 from mmengine.visualization import Visualizer
 
-from tests.tiny import (
-    REPO,
-    TINY_OPTIONS,
-    TOY_CONFIG,
-    as_arguments,
-)
+from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_process, run_tool
 
 STOCK_TOOLS = Path(mmdet3d.__file__).parent / '.mim/tools'
@@ -259,11 +254,7 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
         ('train', ['load_from=none.pth'], 'none.pth: cannot read checkpoint: No such file'),
         ('train', ['load_from=TEXT'], 'TEXT: cannot read checkpoint'),
         ('train', ['model.neck.type=Foo'], 'model: KeyError: Foo is not in the mmdet3d::model registry'),
-        (
-            'train',
-            ['model.neck.in_channels=[16,32]'],
-            'neck.in_channels: expected (16, 24), the channels of this',
-        ),
+        ('train', ['model.neck.in_channels=[16,32]'], 'neck.in_channels: expected (16, 24), the channels of this'),
         ('train', ['optim_wrapper.accumulative_counts=2'], 'optim_wrapper.accumulative_counts: expected 1, found 2'),
         (
             'train',

@@ -13,12 +13,7 @@ from mmengine.runner import save_checkpoint
 from PIL import Image
 
 from projects.CVT_IO.cvt_io.runtime.config import build_dataset, build_model
-from tests.tiny import (
-    TINY_OPTIONS,
-    TOY_CONFIG,
-    as_arguments,
-    tiny_config,
-)
+from tests.tiny import TINY_OPTIONS, TOY_CONFIG, as_arguments, tiny_config
 from tests.tools.in_process import run_tool
 
 VISUALIZE, REPORT = 'tools/visualize.py', 'tools/analysis_tools/eval_report.py'

@@ -17,10 +17,7 @@ import pytest
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from projects.CVT_IO.cvt_io.datasets import (
-    CVTIONuScenesDataset,
-    decoding,
-)
+from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset, decoding
 from projects.CVT_IO.cvt_io.datasets.decoding import EncodedImage
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.labels import codec

@@ -10,12 +10,7 @@ import pytest
 from nuscenes.map_expansion.map_api import NuScenesMap
 from nuscenes.nuscenes import NuScenes
 
-from projects.CVT_IO.toy_world import (
-    Scene,
-    SceneRenderer,
-    build_scene,
-    generate_toy_world,
-)
+from projects.CVT_IO.toy_world import Scene, SceneRenderer, build_scene, generate_toy_world
 
 SCENES, FRAMES, IMAGE_SIZE, SEED = 2, 3, (225, 400), 0
 

@@ -3,12 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from projects.CVT_IO.toy_world.boxes import (
-    Buffers,
-    Solid,
-    draw,
-    in_view,
-)
+from projects.CVT_IO.toy_world.boxes import Buffers, Solid, draw, in_view
 from projects.CVT_IO.toy_world.textures import FACES
 from projects.CVT_IO.toy_world.weather import Weather
 

@@ -153,9 +153,7 @@ RESULTS = [painter.HIT, painter.FALSE, painter.MISSED, painter.LEFT_OUT]
 
 @pytest.mark.parametrize('eye', COLOR_BLIND)
 @pytest.mark.parametrize(
-    ('colors', 'ground', 'least'),
-    [(BOXES, AREAS, 24), (RESULTS, painter.LAYERS.values(), 22)],
-    ids=['boxes', 'errors'],
+    ('colors', 'ground', 'least'), [(BOXES, AREAS, 24), (RESULTS, painter.LAYERS.values(), 22)], ids=['boxes', 'errors']
 )
 def test_colours_stay_apart_for_every_eye(eye, colors, ground, least):
     """They differ from each other and from the ground by so many CIELAB units (2 can just be seen)."""

@@ -17,13 +17,7 @@ from projects.CVT_IO.cvt_io.labels.groups import LabelGroup
 from projects.CVT_IO.cvt_io.models.attention_maps import AttentionMaps
 from projects.CVT_IO.cvt_io.models.neck.metric_maps import LiftSamples
 from projects.CVT_IO.cvt_io.visualization.explorer import explorer_frame, explorer_page
-from projects.CVT_IO.cvt_io.visualization.explorer.frame import (
-    BUDGET,
-    bev_maps,
-    lift_points,
-    merge_patches,
-    quantise,
-)
+from projects.CVT_IO.cvt_io.visualization.explorer.frame import BUDGET, bev_maps, lift_points, merge_patches, quantise
 from projects.CVT_IO.cvt_io.visualization.explorer.page import script_json
 
 

@@ -62,8 +62,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize(
-    ('length', 'panels', 'chosen'),
-    [(9, 4, [0, 2, 4, 6]), (3, 4, [0, 1, 2]), (10, 2, [0, 5]), (5, 0, [])],
+    ('length', 'panels', 'chosen'), [(9, 4, [0, 2, 4, 6]), (3, 4, [0, 1, 2]), (10, 2, [0, 5]), (5, 0, [])]
 )
 def test_few_samples_evenly_spread_and_the_same_each_time(length, panels, chosen):
     """Every ⌊length / panels⌋-th, or all where there are fewer."""

@@ -91,13 +91,7 @@ def test_probability_grows_lighter_on_every_ground():
 
 
 def test_map_layers_lie_on_one_another():
-    columns = [
-        '',
-        'road_segment',
-        'road_segment lane',
-        'lane lane_divider',
-        'car lane_divider road_divider',
-    ]
+    columns = ['', 'road_segment', 'road_segment lane', 'lane lane_divider', 'car lane_divider road_divider']
     classes = np.array([[[name in names.split() for names in columns]] for name in CLASSES], np.uint8)
     colors = [painter.LAYERS[name] for name in ('road_segment', 'lane', 'lane_divider', 'road_divider')]
     assert [tuple(c) for c in painter.map_layers(classes)[0]] == [painter.BACKGROUND, *colors]

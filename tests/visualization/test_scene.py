@@ -54,10 +54,7 @@ def test_frames_are_in_the_order_of_time():
     assert scene_indices(Infos(), 'a') == [1]
 
 
-@pytest.mark.parametrize(
-    ('names', 'listed'),
-    [('ba', 'a, b'), ('gfedcba', r'a, b, c, d, e … \(7 in all\)')],
-)
+@pytest.mark.parametrize(('names', 'listed'), [('ba', 'a, b'), ('gfedcba', r'a, b, c, d, e … \(7 in all\)')])
 def test_unknown_scene_names_some_that_exist(names, listed):
     with pytest.raises(DataError, match=f'^--scene x: not in infos.json, which has {listed}$'):
         scene_indices(Infos(*((name, 0) for name in names)), 'x')

@@ -113,11 +113,7 @@ PARKED_SHARES = {
     'vehicle.emergency.police': 0.02,
 }
 # Walkers on the sidewalks, with their shares.
-WALKER_SHARES = {
-    'human.pedestrian.adult': 0.8,
-    'human.pedestrian.child': 0.14,
-    'human.pedestrian.police_officer': 0.06,
-}
+WALKER_SHARES = {'human.pedestrian.adult': 0.8, 'human.pedestrian.child': 0.14, 'human.pedestrian.police_officer': 0.06}
 
 
 def attribute_of(category: str, speed: float, parked: bool) -> str | None:

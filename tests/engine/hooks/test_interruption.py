@@ -35,8 +35,7 @@ def handlers() -> list:
 
 
 @pytest.mark.parametrize(
-    ('number', 'stage', 'step', 'validated'),
-    [(signal.SIGTERM, 'train', 4, 2), (signal.SIGINT, 'val', 2, None)],
+    ('number', 'stage', 'step', 'validated'), [(signal.SIGTERM, 'train', 4, 2), (signal.SIGINT, 'val', 2, None)]
 )
 def test_signal_saves_and_the_resumed_run_is_the_whole_one(
     toy_root, tmp_path, monkeypatch, number, stage, step, validated

@@ -243,7 +243,5 @@ def test_no_scene_of_the_splits(tree, tables, tmp_path):
         record['name'] = 'scene-0001'
     write_tables(tree, tables)
     expect_error(
-        tree,
-        tmp_path,
-        r'scene\.json: expected scenes of the splits train, val, found others .scene-0001.; .*--dataset',
+        tree, tmp_path, r'scene\.json: expected scenes of the splits train, val, found others .scene-0001.; .*--dataset'
     )

@@ -15,12 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
 from ..errors import DataError
-from .process_errors import (
-    await_cause,
-    data_worker_error,
-    lost_process_error,
-    tell_launcher,
-)
+from .process_errors import await_cause, data_worker_error, lost_process_error, tell_launcher
 
 EXPECTED_ERRORS = (
     DataError,

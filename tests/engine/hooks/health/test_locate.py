@@ -57,10 +57,7 @@ CASES = {
         ),
         'the gradient of neck.decode.cross_attend.postnorm.',
     ),
-    'running statistic': (
-        lambda model, _: spoil(model.get_buffer(STATISTIC), 0),
-        f'{STATISTIC} is not finite',
-    ),
+    'running statistic': (lambda model, _: spoil(model.get_buffer(STATISTIC), 0), f'{STATISTIC} is not finite'),
 }
 
 

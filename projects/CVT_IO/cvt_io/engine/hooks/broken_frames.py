@@ -65,9 +65,7 @@ class CVTIOBrokenFramesHook(Hook):
         if count:
             frames = sum(_frames(part) for part in _parts(runner))
             print_log(
-                f'{count} of {frames} training frames were broken and skipped.',
-                logger='current',
-                level=logging.WARNING,
+                f'{count} of {frames} training frames were broken and skipped.', logger='current', level=logging.WARNING
             )
 
     @staticmethod

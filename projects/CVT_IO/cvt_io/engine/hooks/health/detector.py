@@ -113,10 +113,7 @@ class HealthDetector:
         self._watches: dict[str, list[tuple[Rule, Watch]]] = {
             'loss': [(Rule.NOT_FINITE, FiniteWatch('the loss')), (Rule.LOSS_JUMP, jump)],
             'grad_norm': [(Rule.NOT_FINITE, FiniteWatch('the gradient norm', limits.patience))],
-            'iou': [
-                (Rule.IOU_FELL, FallWatch('the IoU', limits.risen, limits.fallen)),
-                (Rule.NEVER_LEARNING, learn),
-            ],
+            'iou': [(Rule.IOU_FELL, FallWatch('the IoU', limits.risen, limits.fallen)), (Rule.NEVER_LEARNING, learn)],
         }
         #: Steps without any sign of trouble after which the weights before them are called healthy.
         self.settled_after = math.ceil(3 * block)
