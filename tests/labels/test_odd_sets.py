@@ -105,15 +105,27 @@ def use(root: Path, work_dir: Path, *browse: object, config: Path = TOY_CONFIG, 
     return json.loads(out.read_text())
 
 
+#: Whose training differs from that of nuScenes; the others take another way only until they are converted.
+TRAINED = ('Lyft', 'T4', 'five cameras, no lidar', 'no map')
+
+
+@pytest.mark.parametrize(
+    'name', [name if name in TRAINED else pytest.param(name, marks=pytest.mark.slow) for name in SETS]
+)
+def test_trained_tested_and_drawn(toy_root, tmp_path, name):
+    root, description = open_set(toy_root, tmp_path / 'set', SETS[name])
+    run(root, description)
+    assert 'vehicle/IoU@0.50' in use(root, tmp_path / 'work', '--dataset', description)
+
+
 @pytest.mark.parametrize('name', SETS)
-def test_converted_trained_tested_and_drawn(toy_root, tmp_path, name):
+def test_converted(toy_root, tmp_path, name):
     odd = SETS[name]
     root, description = open_set(toy_root, tmp_path / 'set', odd)
     summary = run(root, description)
     assert sum(summary.frames.values()) == 9 and all(summary.frames[split] for split in ('train', 'val'))
     for note in odd.notes:
         assert any(note in line for line in summary.notes), summary.notes
-    assert 'vehicle/IoU@0.50' in use(root, tmp_path / 'work', '--dataset', description)
     if odd.train:
         assert list(dict.fromkeys(i['scene_name'] for i in infos(root, 'train')['data_list'])) == odd.train
     if not odd.same:

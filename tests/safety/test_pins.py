@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from tests.tiny import REPO
 
 FILES = sorted([REPO / 'requirements.txt', *(REPO / 'requirements').glob('*.txt')])
-#: What makes environments, and is there before any requirement is read.
-TOOLS = {'pip'}
+#: What makes environments, which is there before any requirement is read, and the checkout itself.
+TOOLS = {'pip', 'cvt-io-mmdet3d'}
 
 
 def canonical(name: str) -> str:
