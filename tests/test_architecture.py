@@ -36,7 +36,7 @@ ORDER = [
         )
     ),
     PLUGIN,
-    *(f'{PLUGIN}.{name}' for name in ('zoo', 'apis', 'analysis', 'deploy')),
+    *(f'{PLUGIN}.{name}' for name in ('zoo', 'deploy', 'apis', 'analysis')),
     *(f'projects.CVT_IO.{name}' for name in ('toy_world', 'benchmarks')),
     'projects.CVT_IO',
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,12 @@ ONNXRUNTIME, OPENVINO, OPENVINO_BF16 = 'onnxruntime', 'openvino', 'openvino-bf16
 RUNTIMES = (ONNXRUNTIME, OPENVINO, OPENVINO_BF16)
 
 
-def open_runtime(name: str, graph: bytes, threads: int | None = None) -> Run:
+def open_runtime(name: str, graph: bytes | Path, threads: int | None = None) -> Run:
     """Loads a graph.
 
     Args:
         name: one of :data:`RUNTIMES`.
-        graph: content of an ONNX file.
+        graph: content of an ONNX file or, for OpenVINO, the path of an ``.xml`` file with a ``.bin`` next to it.
         threads: number of threads; defaults to PyTorch's.
 
     Raises:
@@ -65,7 +66,7 @@ def describe_runtime(name: str) -> str:
     return f'{package} {require(package).__version__.split("-")[0]}'
 
 
-def _onnxruntime(graph: bytes, threads: int) -> Run:
+def _onnxruntime(graph: bytes | Path, threads: int) -> Run:
     onnxruntime = require('onnxruntime')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -90,7 +91,7 @@ def _openvino_core() -> Any:
     return require('openvino').Core()
 
 
-def _openvino(graph: bytes, threads: int, precision: str) -> Run:
+def _openvino(graph: bytes | Path, threads: int, precision: str) -> Run:
     core = _openvino_core()
     settings = {'INFERENCE_PRECISION_HINT': precision, 'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_NUM_THREADS': threads}
     model = core.read_model(graph)
