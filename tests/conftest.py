@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -14,6 +16,13 @@ from tests.tiny import TINY_GRID, make_world
 __all__ = ['TINY_GRID']
 
 gc.freeze()  # the libraries' objects stay, so no collection needs to look at them
+
+
+@pytest.fixture(scope='session', autouse=True)
+def configs_without_layout() -> Iterator[None]:
+    """mmengine formats each config that it logs or saves, which takes longer than a few training steps."""
+    with mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, True)):
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from unittest import mock
 
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
+
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from tests.tiny import REPO
 
@@ -16,6 +19,8 @@ def run_tool(tool: str, *words: object) -> str | int | None:
     """What the tool exits with: None, or the message that Python prints before it exits with code 1."""
     spec = importlib.util.spec_from_file_location('tool_under_test', REPO / tool)
     module = importlib.util.module_from_spec(spec)
+    for manager in (MMLogger, MessageHub, Visualizer):
+        manager._instance_dict.clear()  # named by the second, so a run could get those of the one before
     with mock.patch('sys.argv', [tool, *map(str, words)]):
         spec.loader.exec_module(module)
         try:

@@ -17,7 +17,6 @@ import mmdet3d
 import numpy as np
 import pytest
 import torch
-from mmengine.visualization import Visualizer
 
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_process, run_tool
@@ -79,7 +78,6 @@ def test_signal_to_all_processes_and_resume(toy_root, tmp_path):
     short = {'train_cfg.max_iters': step + 1, 'param_scheduler.total_steps': 100_001, 'train_cfg.val_interval': 100_000}
     words = [*words[1:-1], *as_arguments(short), '--resume']
     assert Path(words[0]).name == 'train.py'
-    Visualizer._instance_dict.clear()  # of another run in this process, in whose folder it would write the rows
     assert run_tool('tools/train.py', *words[1:]) is None
     assert (tmp_path / f'iter_{step + 1}.pth').is_file()
     steps = [
@@ -157,9 +155,7 @@ def test_logger_without_its_package(toy_root, tmp_path, monkeypatch):
     config = tmp_path / 'config.py'
     backends = "vis_backends = [dict(type='WandbVisBackend')]\nvisualizer = dict(vis_backends=vis_backends)"
     config.write_text(f'_base_ = [{str(TOY_CONFIG)!r}]\n{backends}\n')
-    Visualizer._instance_dict.clear()
     found = run_tool('tools/train.py', config, '--work-dir', tmp_path / 'work', *options(toy_root))
-    Visualizer._instance_dict.clear()
     assert found == 'error: Please run "pip install wandb" to install wandb'
 
 
