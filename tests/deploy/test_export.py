@@ -16,7 +16,7 @@ import torch
 from projects.CVT_IO.cvt_io import __version__
 from projects.CVT_IO.cvt_io.deploy import extras, runtimes
 from projects.CVT_IO.cvt_io.deploy.extras import DeployError
-from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
+from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions, log_sum_exp
 from projects.CVT_IO.cvt_io.deploy.info import GraphInfo
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
 from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, RUNTIMES, open_runtime, why_not
@@ -32,13 +32,15 @@ def tiny_v1_config():
     return tiny_latent_config(**{'model.neck.latents_per_camera': True})
 
 
-#: Each option and each kind of model once: name → config, options.
+#: Each option and each kind of model once: name → config, options, and an opset other than the default.
 CASES = {
     'v3': (tiny_v3_config, GraphOptions()),
-    'v3 of any cameras, any batch': (tiny_v3_config, GraphOptions(3, dynamic_batch=True, dynamic_cameras=True)),
+    'v3 of any cameras, any batch': (tiny_v3_config, GraphOptions(3, dynamic_batch=True, dynamic_cameras=True), 17),
     'v3 of one camera, fp16': (tiny_v3_config, GraphOptions(1, fp16=True)),
     'v2': (tiny_latent_config, GraphOptions()),
+    'v2 of two cameras, any batch': (tiny_latent_config, GraphOptions(2, dynamic_batch=True, whole_batch=True), 17),
     'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
+    'cvt of two cameras, any batch': (tiny_cvt_config, GraphOptions(2, dynamic_batch=True), 17),
     'cvt of two cameras, whole batch, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, whole_batch=True)),
 }
 
@@ -49,10 +51,10 @@ def exported(tmp_path_factory):
 
     @functools.cache
     def export(name: str):
-        make_config, options = CASES[name]
+        make_config, options, *opset = CASES[name]
         cfg = make_config()
         checkpoint = tiny_checkpoint(cfg, tmp_path_factory.mktemp('deploy') / 'tiny.pth')
-        return cfg, options, checkpoint, export_onnx(cfg, checkpoint, options)
+        return cfg, options, checkpoint, export_onnx(cfg, checkpoint, options, *opset)
 
     return export
 
@@ -116,6 +118,21 @@ def test_inputs_outputs_and_metadata(case):
     assert metadata['batch'] == (None if options.dynamic_batch else 1)
     assert metadata['mean'] == pytest.approx([0.485, 0.456, 0.406])
     assert metadata['imgs'] == ('uint8' if options.uint8 else 'float32, normalised')
+
+
+@pytest.mark.parametrize(
+    'name', ['v3 of any cameras, any batch', 'v2 of two cameras, any batch', 'cvt of two cameras, any batch']
+)
+def test_opset_17_holds_no_later_operator(exported, name):
+    proto = onnx.load_from_string(exported(name)[-1])
+    assert [(opset.domain, opset.version) for opset in proto.opset_import] == [('', 17)]
+    onnx.checker.check_model(proto, full_check=True)  # of operators, inputs and attributes against the opset
+
+
+def test_log_sum_exp_of_large_values():
+    x = torch.tensor([[1000.0, 1000.0], [-1000.0, -1000.0]])
+    expected = torch.tensor([[1000 + np.log(2)], [-1000 + np.log(2)]])
+    assert torch.allclose(log_sum_exp(x, [1], True), expected) and torch.allclose(log_sum_exp(x, [1]), expected[:, 0])
 
 
 def test_graph_is_folded_and_says_nothing_of_this_machine(case):
@@ -210,8 +227,8 @@ def test_information_is_read_as_it_was_written_and_other_files_are_refused(plain
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(opset=17), 'opset 17: expected 18 to 25'),
-        (dict(opset=26), 'opset 26: expected 18 to 25'),
+        (dict(opset=16), 'opset 16: expected 17 to 25'),
+        (dict(opset=26), 'opset 26: expected 17 to 25'),
         (
             dict(options=GraphOptions(dynamic_cameras=True)),
             'dynamic cameras: expected a CVTIOLiftNeck, found a CVTIOLatentNeck',

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from projects.CVT_IO.cvt_io.deploy.inverse import DECOMPOSITIONS, closed_form_inverse
+from projects.CVT_IO.cvt_io.deploy.graph import DECOMPOSITIONS
+from projects.CVT_IO.cvt_io.deploy.inverse import closed_form_inverse
 
 COUNT = 2000
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -54,7 +52,3 @@ def _determinant(matrices: Tensor) -> Tensor:
 def _signs(k: int, like: Tensor) -> Tensor:
     """Alternating signs 1, −1, 1, …, with the dtype of ``like``: (k,)."""
     return 1 - 2 * (torch.arange(k, device=like.device) % 2).to(like.dtype)
-
-
-#: For ``ExportedProgram.run_decompositions``.
-DECOMPOSITIONS: dict[Any, Any] = {torch.ops.aten.linalg_inv.default: closed_form_inverse}

@@ -16,13 +16,14 @@ from ..runtime.config import build_model
 from .extras import DeployError, require
 from .graph import INPUTS, OUTPUT, GraphOptions, dynamic_shapes, trace
 from .info import GraphInfo
+from .opset17 import to_opset17
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 DEFAULT_OPSET = 20  # the first with GELU
-#: Opsets that PyTorch 2.13's exporter and version converter support.
-OPSETS = range(18, 26)
+OPSETS = range(17, 26)
+_LOWEST = 18  # PyTorch 2.13's exporter and version converter support 18 to 25
 PLAIN = GraphOptions()
 _LOUD = ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir')
 
@@ -62,11 +63,13 @@ def export_onnx(
             input_names=[*INPUTS],
             output_names=[OUTPUT],
             dynamic_shapes=dynamic_shapes(options),
-            opset_version=opset,
+            opset_version=max(opset, _LOWEST),
             verbose=False,
         )
     assert program is not None  # noqa: S101 - guaranteed with dynamo=True
     proto = program.model_proto
+    if opset < _LOWEST:
+        to_opset17(proto)
     _anonymise(proto)
     onnx.helper.set_model_props(proto, GraphInfo.from_config(cfg, options).to_metadata())
     onnx.checker.check_model(proto, full_check=True)
