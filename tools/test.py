@@ -13,6 +13,7 @@ from projects.CVT_IO.cvt_io.fileio.checkpoint import check_weights
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
 from projects.CVT_IO.cvt_io.runtime.runner import build_runner
+from projects.CVT_IO.cvt_io.runtime.tta import use_tta
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +33,7 @@ def parse_args() -> argparse.Namespace:
         choices=CONTROLS,
         help='test with images that have nothing to do with the labels: a model that sees must fail',
     )
+    parser.add_argument('--tta', action='store_true', help='average the predictions of each frame and its mirror image')
     parser.add_argument('--show', action='store_true', help='show a panel of each sample in a window')
     parser.add_argument('--show-dir', help='write a panel of each sample below <work-dir>/<timestamp>/ here')
     parser.add_argument('--show-interval', type=int, default=1, help='show or write each n-th sample only')
@@ -59,6 +61,8 @@ def main() -> None:
     cfg.load_from = args.checkpoint
     set_visualization(cfg, args)
     add_predictions(cfg, [name for name in args.out if name.endswith('.npz')])
+    if args.tta:
+        use_tta(cfg)
     metrics = build_runner(cfg).test()
     for name in args.out:
         if name.endswith('.json') and is_main_process():

@@ -14,6 +14,7 @@ dataset = dict(data_root=data_root, bev_grid=bev_grid, pipeline=pipeline)
 train_dataloader = dict(batch_size=8, num_workers=1, dataset=dataset)
 val_dataloader = dict(batch_size=16, num_workers=1, dataset=dataset)
 test_dataloader = val_dataloader
+tta_pipeline = [*pipeline[:-1], _base_.tta_pipeline[-1]]
 
 model = dict(
     backbone=dict(arch='b0', out_blocks=(2, 4), init_cfg=None),

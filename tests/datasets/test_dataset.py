@@ -110,3 +110,27 @@ def test_grid_of_the_label_follows_the_config(toy_root):
     dataset = build(toy_root, bev_grid=dict(size=(48, 48), metres=(48.0, 48.0)))
     assert dataset.bev_grid == BEVGrid((48, 48), (48.0, 48.0))
     assert dataset[0]['data_samples'].gt_bev.classes.shape == (12, 48, 48)
+
+
+@pytest.mark.parametrize('place', [2, 3], ids=['before the label', 'after the label'])
+def test_a_flip_mirrors_the_whole_item(toy_root, place):
+    flip = dict(type='CVTIORandomFlip', prob=1.0)
+    plain, flipped = (
+        build(toy_root, pipeline=steps)[1] for steps in (PIPELINE, [*PIPELINE[:place], flip, *PIPELINE[place:]])
+    )
+    assert torch.equal(flipped['inputs']['imgs'], plain['inputs']['imgs'].flip(-1))
+    label, mirrored = plain['data_samples'].gt_bev, flipped['data_samples'].gt_bev
+    for key in ('classes', 'visibility', 'center'):
+        assert torch.equal(mirrored.get(key)[..., 1:], label.get(key)[..., 1:].flip(-1))
+    assert not mirrored.visibility[:, 0].any()
+    assert (plain['data_samples'].flip, flipped['data_samples'].flip) == (False, True)
+    # A point is seen at the mirrored pixel of its mirror image; 480 columns.
+    points = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 10
+    points[:, 3] = 1
+    seen = [
+        item['inputs']['intrinsics']
+        @ (item['inputs']['cam_from_ego'] @ (points * torch.tensor([1, side, 1, 1])).T)[:, :3]
+        for item, side in ((plain, 1), (flipped, -1))
+    ]
+    torch.testing.assert_close(seen[1][:, 0], 480 * seen[0][:, 2] - seen[0][:, 0], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(seen[1][:, 1:], seen[0][:, 1:], rtol=1e-4, atol=1e-2)

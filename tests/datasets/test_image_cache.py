@@ -18,6 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from projects.CVT_IO.cvt_io.datasets import image_cache
+from projects.CVT_IO.cvt_io.datasets.sampler import SeededIndex
 from projects.CVT_IO.cvt_io.errors import DataError
 
 PIPELINE = [
@@ -70,6 +71,22 @@ def test_equals_uncached_and_is_written_once(root, monkeypatch):
     assert_equal(build(root), plain)
     assert_equal(build(root, indices=[4, 1]), build(root, cache=None, indices=[4, 1]), range(2))
     assert files(root) == {name}
+
+
+def test_random_steps_follow_the_cached_ones(root):
+    """The same images for the same seeds, again and again: what is cached stays as it was."""
+    random = [dict(type='CVTIOStrongAugment'), dict(type='CVTIOGeometricAugment', degrees=0.0)]
+    pipeline = [*PIPELINE[:2], *random, PIPELINE[2], dict(type='CVTIORandomFlip'), PIPELINE[3]]
+    cached, plain = (build(root, cache, pipeline=pipeline) for cache in ('cache', None))
+    flips = set()
+    for seed in range(8):
+        index = SeededIndex(seed % 3, seed)
+        one, other = cached[index], plain[index]
+        flips.add(one['data_samples'].flip)
+        for key, value in other['inputs'].items():
+            assert torch.equal(one['inputs'][key], value)
+        assert torch.equal(one['data_samples'].gt_bev.classes, other['data_samples'].gt_bev.classes)
+    assert flips == {True, False} and (cached[0]['inputs']['imgs'] != cached[SeededIndex(0, 1)]['inputs']['imgs']).any()
 
 
 @pytest.mark.parametrize('workers', [1, 2])
@@ -134,8 +151,9 @@ def test_a_damaged_file_is_refused(root, damage):
 
 
 def test_refusals(root, monkeypatch):
-    with pytest.raises(DataError, match='CVTIOResizeCrop; found CVTIOLoadImages, CVTIOPackInputs'):
-        build(root, pipeline=[PIPELINE[0], PIPELINE[3]])
+    random = dict(type='CVTIOStrongAugment')
+    with pytest.raises(DataError, match='random steps after them; found CVTIOLoadImages, CVTIOStrongAugment'):
+        build(root, pipeline=[PIPELINE[0], random, *PIPELINE[1:]])
     usage = namedtuple('usage', 'free')(1000)
     with monkeypatch.context() as patch:
         patch.setattr(image_cache.shutil, 'disk_usage', lambda _: usage)

@@ -9,11 +9,15 @@ from PIL import Image
 
 from projects.CVT_IO.cvt_io.datasets.transforms import (
     CVTIOGeometricAugment,
+    CVTIORandomFlip,
     CVTIOResizeCrop,
     CVTIOStrongAugment,
     sharpen,
     shift_hsv,
 )
+from projects.CVT_IO.cvt_io.geometry import mirror_camera
+
+EYE = dict(cam_from_ego=np.eye(4)[None])
 
 
 def frame(rng: np.random.Generator, sizes=((900, 1600), (450, 800))) -> dict:
@@ -120,3 +124,32 @@ def test_dropped_share():
     img = np.full((200, 200, 3), 200, np.uint8)
     shares = [(augment._augment(img)[..., 0] == 0).mean() for _ in range(30)]
     assert max(shares) <= 0.012 and np.mean(shares) == pytest.approx(0.005, abs=0.002)
+
+
+def test_flipped_pixels_and_calibration_agree():
+    """The centre of column i is at i + ½, so the one of its mirror image is at W − (i + ½); sizes may differ."""
+    results = frame(np.random.default_rng(0), sizes=((90, 160), (45, 81))) | dict(
+        cam_from_ego=np.stack([np.eye(4)] * 2)
+    )
+    before, imgs = results['intrinsics'], results['imgs']
+    flipped = CVTIORandomFlip(1.0).transform(dict(results))
+    for img, found, width in zip(imgs, flipped['imgs'], (160, 81), strict=True):
+        for i in (0, 1, width // 2, width - 1):
+            np.testing.assert_array_equal(found[:, round(width - (i + 0.5) - 0.5)], img[:, i])
+    for once, matrix, width in zip(flipped['intrinsics'], before, (160, 81), strict=True):
+        np.testing.assert_allclose(once, mirror_camera(matrix, np.eye(4), width)[0])
+    assert flipped['flip'] is True
+    twice = CVTIORandomFlip(1.0).transform(flipped)
+    assert twice['flip'] is False and np.array_equal(twice['imgs'][1], imgs[1])
+    np.testing.assert_allclose(twice['intrinsics'], before)
+
+
+def test_flip_probability():
+    np.random.seed(0)
+    steps = [CVTIORandomFlip(prob) for prob in (0.0, 0.3, 1.0)]
+    drawn = [
+        [step.transform(frame(np.random.default_rng(0), ((2, 3),)) | EYE)['flip'] for _ in range(400)] for step in steps
+    ]
+    assert [np.mean(flips) for flips in drawn] == pytest.approx([0, 0.3, 1], abs=0.05)
+    with pytest.raises(ValueError, match=r'prob: expected a probability from 0 to 1, got 1\.5'):
+        CVTIORandomFlip(1.5)

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from projects.CVT_IO.cvt_io.geometry import is_pinhole, project, resize_crop_intrinsics
+from projects.CVT_IO.cvt_io.geometry import (
+    is_pinhole,
+    is_rigid,
+    mirror_camera,
+    pose_matrix,
+    project,
+    resize_crop_intrinsics,
+)
 
 INTRINSICS = np.array([[1000.0, 0, 800], [0, 1200, 450], [0, 0, 1]])
 # A camera 1.5 m above the ego, looking ahead: camera x is ego −y, camera y is ego −z, camera z is ego x.
@@ -94,3 +101,38 @@ def test_intrinsics_of_many_images_at_once():
     sizes = np.array([[1600, 900], [1600, 900], [400, 225]])
     assert is_pinhole(matrices, sizes).tolist() == [True, False, True]
     assert is_pinhole(np.stack([matrices] * 2), np.stack([sizes] * 2)).shape == (2, 3)
+
+
+# --- mirror ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_front_left_camera_becomes_a_front_right_one_by_hand():
+    """55° to the left, 0.5 m left of the ego; the principal point is 10 pixels right of the middle of 1600."""
+    sin, cos = np.sin(np.radians(55)), np.cos(np.radians(55))
+
+    def facing(side: int) -> np.ndarray:
+        pose = np.eye(4)
+        # Rows: the camera's right, down and ahead in the ego's axes (ahead, left, up).
+        pose[:3, :3] = [[side * sin, -cos, 0], [0, 0, -1], [cos, side * sin, 0]]
+        pose[:3, 3] = -pose[:3, :3] @ [1.5, side * 0.5, 1.6]
+        return pose
+
+    intrinsics, pose = mirror_camera(np.array([[1000.0, 0, 810], [0, 1200, 450], [0, 0, 1]]), facing(1), 1600)
+    np.testing.assert_allclose(pose, facing(-1), atol=1e-12)
+    np.testing.assert_allclose(intrinsics, [[1000, 0, 790], [0, 1200, 450], [0, 0, 1]])
+
+
+def test_mirrored_points_are_at_mirrored_pixels():
+    """With any pose and skewed intrinsics, all of them plausible again; twice is no change."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        pose = pose_matrix(rng.normal(size=4), rng.normal(size=3))
+        intrinsics = np.array([[900 * rng.uniform(0.5, 2), 40, 300], [0, 700, 200], [0, 0, 1.0]])
+        points = rng.normal(size=(50, 3)) * 20
+        mirrored = mirror_camera(intrinsics, pose, 640)
+        assert is_pinhole(mirrored[0], np.array([640, 480])) and is_rigid(mirrored[1])
+        (before, depth), (after, same) = project(points, intrinsics, pose), project(points * [1, -1, 1], *mirrored)
+        np.testing.assert_allclose(same, depth)
+        np.testing.assert_allclose(after, [640, 0] + before * [-1, 1])
+        for twice, once in zip(mirror_camera(*mirrored, 640), (intrinsics, pose), strict=True):
+            np.testing.assert_allclose(twice, once)

@@ -166,9 +166,20 @@ def test_mixed_precision_without_a_gpu(toy_root, tmp_path):
     assert (tmp_path / 'iter_1.pth').is_file()
 
 
-def test_control_runs(trained, toy_root, tmp_path):
-    words = (TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path, '--control', 'blank', *options(toy_root))
-    assert run_tool('tools/test.py', *words) is None
+@pytest.mark.parametrize('control', ['blank', 'other-frame'])
+def test_test_time_augmentation_with_every_other_flag(trained, toy_root, tmp_path, control):
+    """Predictions, panels and a control run; the maps are another model's than without it, and of all frames."""
+    scores, tokens = [], []
+    for flags in ((), ('--tta', '--show-dir', 'panels', '--show-interval', 2)):
+        words = (TOY_CONFIG, trained / 'iter_4.pth', '--work-dir', tmp_path, '--control', control, *flags)
+        assert run_tool('tools/test.py', *words, '--out', tmp_path / 'maps.npz', *options(toy_root)) is None
+        with np.load(tmp_path / 'maps.npz', allow_pickle=False) as file:
+            scores.append(file['scores'].astype(float))
+            tokens.append([*file['sample_token']])
+    assert tokens[0] == tokens[1] and scores[0].shape == scores[1].shape
+    np.testing.assert_array_equal(scores[1][..., 0], scores[0][..., 0])  # the column that has no mirror image
+    assert (scores[1][..., 1:] != scores[0][..., 1:]).mean() > 0.5
+    assert len([*tmp_path.glob('*/panels/scene-*.png')]) == 2
 
 
 def test_stock_tools_run_our_config(trained, toy_root, tmp_path):
@@ -177,13 +188,11 @@ def test_stock_tools_run_our_config(trained, toy_root, tmp_path):
     env = dict(PYTHONPATH=str(REPO))
     result = run_process(STOCK_TOOLS / 'train.py', TOY_CONFIG, '--work-dir', tmp_path, *words, cwd=tmp_path, **env)
     assert result.returncode == 0, result.stderr[-2000:]
-    result = run_process(
-        *(STOCK_TOOLS / 'test.py', TOY_CONFIG, tmp_path / 'iter_1.pth', '--work-dir', tmp_path, *words),
-        cwd=tmp_path,
-        **env,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert 'vehicle/IoU@0.50' in result.stdout + result.stderr
+    for flags in ((), ('--tta',)):
+        command = (STOCK_TOOLS / 'test.py', TOY_CONFIG, tmp_path / 'iter_1.pth', '--work-dir', tmp_path, *flags, *words)
+        result = run_process(*command, cwd=tmp_path, **env)
+        assert result.returncode == 0, result.stderr[-2000:]
+        assert 'vehicle/IoU@0.50' in result.stdout + result.stderr
 
 
 def test_another_projects_package_does_not_shadow_ours(tmp_path):
@@ -243,6 +252,7 @@ def test_weights_that_cannot_be_had(toy_root, tmp_path):
             ['LAST', 'model.neck.dim=32'],
             'of another shape (neck.latent_array.features: (16, 5, 5) for (32, 5, 5), ',
         ),
+        ('test', ['--tta', 'LAST', 'tta_model=None'], 'tta_model: expected as in configs/_base_/datasets/nuscenes.py'),
         ('test', ['LAST', 'model.neck.depht=1'], 'model: TypeError: CVTIOLatentNeck.__init__() got an unexpected'),
         ('train', ['--resume', 'none.pth'], 'none.pth: cannot read checkpoint: No such file'),
         ('train', ['--resume', 'BEST'], 'BEST: no optimizer state, so training cannot resume from it'),

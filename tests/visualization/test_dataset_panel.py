@@ -171,3 +171,14 @@ def _lab(color: tuple[int, int, int], eye: list[list[float]]) -> np.ndarray:
     xyz = np.array(xyz_from_rgb) @ np.clip(np.array(eye) @ linear, 0, 1) / [0.9505, 1, 1.089]
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_boxes_of_a_mirrored_frame():
+    """The camera looks straight ahead and the image is black, so a box 2 m to the left is drawn as one to the right."""
+    panels = []
+    for flip, y in ((True, 52), (False, 48), (False, 52)):
+        item, info = frame(label=False)
+        item['data_samples'].set_metainfo(dict(flip=flip))
+        box = Annotation('vehicle.car', 4, (112, y, 1), (2, 4, 2), (1, 0, 0, 0))
+        panels.append(dataset_panel(item, info, GRID, (box,)).astype(int))
+    assert np.abs(panels[0] - panels[1]).mean() < 0.1 * np.abs(panels[0] - panels[2]).mean()

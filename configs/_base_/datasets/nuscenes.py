@@ -31,3 +31,13 @@ val_dataloader = dict(
     dataset=dict(ann_file='cvt_io_infos_val.json', test_mode=True, **dataset),
 )
 test_dataloader = val_dataloader
+
+# For `tools/test.py --tta`.
+tta_model = dict(type='CVTIOTTAModel')
+tta_pipeline = [
+    *pipeline[:-1],
+    dict(
+        type='TestTimeAug',
+        transforms=[[dict(type='CVTIORandomFlip', prob=0.0), dict(type='CVTIORandomFlip', prob=1.0)], pipeline[-1:]],
+    ),
+]

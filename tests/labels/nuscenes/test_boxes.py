@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
 from projects.CVT_IO.cvt_io.geometry import BEVGrid
+from projects.CVT_IO.cvt_io.labels.codec import StoredLabel, expand
 from projects.CVT_IO.cvt_io.labels.frame import Annotation
+from projects.CVT_IO.cvt_io.labels.groups import build_label_groups
 from projects.CVT_IO.cvt_io.labels.nuscenes.boxes import bottom_corners, draw_boxes
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)
@@ -83,3 +86,23 @@ def test_vehicles_of_no_class_and_classes_of_no_vehicle(category, bit, vehicle):
 def test_no_annotation():
     bits, instances, vehicles = draw_boxes([], np.eye(4), GRID)
     assert (bits.any(), instances.any(), vehicles) == (False, False, [])
+
+
+@pytest.mark.parametrize('grid', [GRID, BEVGrid((20, 11), (30, 11), 0.25)])
+def test_a_mirrored_label_is_that_of_the_mirrored_world(grid):
+    """Boxes along and across, at y and at −y. Nobody knows what is beyond the last column, so column 0 never counts."""
+    along, across = (2.4, 4.2, 1.5), (4.2, 2.4, 1.5)
+    world = [(5, 3.3, along, 1), (-4, -1.6, across, 2), (0.3, 4.9, across, 3), (2, -4.4, along, 4)]
+    labels = []
+    for side in (1, -1):
+        boxes = [box(x, side * y, visibility=token, size=size) for x, y, size, token in world]
+        labels.append(expand(StoredLabel(*draw_boxes(boxes, np.eye(4), grid), grid)))
+    label, expected = labels[0].mirrored(), labels[1]
+    for name in ('classes', 'visibility', 'center'):
+        found, wanted = getattr(label, name), getattr(expected, name)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found[..., 1:], wanted[..., 1:], rtol=1e-6)
+    assert label.classes[4, :, 1:].any() and label.grid == grid
+    (group,) = build_label_groups(dict(any=dict(classes=['car'])))
+    kept = group.keep(torch.from_numpy(label.visibility))
+    assert not kept[:, 0].any() and kept[:, 1:].all()

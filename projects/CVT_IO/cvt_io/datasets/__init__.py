@@ -6,7 +6,7 @@ from .loading import CVTIOLoadBEVLabel, CVTIOLoadImages
 from .nuscenes_dataset import CVTIONuScenesDataset
 from .packing import CVTIOPackInputs
 from .sampler import CVTIOInfiniteSampler, CVTIOSeededDataset
-from .transforms import CVTIOGeometricAugment, CVTIOResizeCrop, CVTIOStrongAugment
+from .transforms import CVTIOGeometricAugment, CVTIORandomFlip, CVTIOResizeCrop, CVTIOStrongAugment
 
 __all__ = [
     'CVTIOControlDataset',
@@ -17,6 +17,7 @@ __all__ = [
     'CVTIOLoadImages',
     'CVTIONuScenesDataset',
     'CVTIOPackInputs',
+    'CVTIORandomFlip',
     'CVTIOResizeCrop',
     'CVTIOSeededDataset',
     'CVTIOStrongAugment',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
@@ -40,9 +41,12 @@ class CVTIOControlDataset(Dataset):
 
     def __getitem__(self, idx: int) -> dict:
         item = self.dataset[idx]
-        if self.images == 'blank':
-            item['inputs']['imgs'].fill_(128)
-        else:
-            other = self.dataset[(idx + len(self) // 2) % len(self)]
-            item['inputs']['imgs'] = other['inputs']['imgs']
+        other = item if self.images == 'blank' else self.dataset[(idx + len(self) // 2) % len(self)]
+        for inputs, images in zip(_variants(item), _variants(other), strict=True):
+            inputs['imgs'] = torch.full_like(images['imgs'], 128) if self.images == 'blank' else images['imgs']
         return item
+
+
+def _variants(item: dict) -> list[dict]:
+    """The inputs of an item, several with test-time augmentation."""
+    return item['inputs'] if isinstance(item['inputs'], list) else [item['inputs']]

@@ -54,7 +54,9 @@ class CachedImages:
         kinds = [type(step) for step in self.steps]
         if kinds != [*_STEPS]:
             wanted, found = (', '.join(kind.__name__ for kind in names) for names in (_STEPS, kinds))
-            raise DataError(f'image_cache: expected a pipeline that begins with {wanted}; found {found}')
+            raise DataError(
+                f'image_cache: expected a pipeline that begins with {wanted}, random steps after them; found {found}'
+            )
         self.rows = {frame['info_index']: row for row, frame in enumerate(frames)}
         cameras, crop = len(frames[0]['images']) if frames else 0, self.steps[1]
         self.dtype = np.dtype(

@@ -67,7 +67,7 @@ class CVTIOLoadBEVLabel(BaseTransform):
     """Loads the BEV label of a frame.
 
     Required: ``label``, a path, or ``annotations`` and ``world_from_ego`` to draw a label of; and ``bev_grid``, the
-    expected grid. Added: ``gt_bev``, a ``BEVLabel``.
+    expected grid. Added: ``gt_bev``, a ``BEVLabel``, mirrored if ``flip`` says that the images are.
 
     Raises:
         DataError: the label is missing, broken or of another grid.
@@ -75,5 +75,6 @@ class CVTIOLoadBEVLabel(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds the label."""
-        results['gt_bev'] = expand(stored_label(results, results['bev_grid']))
+        label = expand(stored_label(results, results['bev_grid']))
+        results['gt_bev'] = label.mirrored() if results.get('flip', False) else label
         return results

@@ -18,8 +18,9 @@ class CVTIOPackInputs(BaseTransform):
     """Packs a frame for the data preprocessor.
 
     Returns ``inputs`` with ``imgs`` (n, 3, H, W) uint8 RGB, ``intrinsics`` (n, 3, 3) and ``cam_from_ego`` (n, 4, 4)
-    float32; ``data_samples``, a ``Det3DDataSample`` with the calibration and ``meta_keys`` as metainfo and, if there is
-    a label, ``gt_bev`` with ``classes`` (12, h, w) uint8, ``visibility`` (h, w) uint8 and ``center`` (h, w) float32.
+    float32; ``data_samples``, a ``Det3DDataSample`` with the calibration, ``flip`` and ``meta_keys`` as metainfo and,
+    if there is a label, ``gt_bev`` with ``classes`` (12, h, w) uint8, ``visibility`` (h, w) uint8 and ``center`` (h, w)
+    float32.
 
     Args:
         meta_keys: keys of the frame to keep as metainfo.
@@ -32,7 +33,8 @@ class CVTIOPackInputs(BaseTransform):
         """Packs."""
         imgs = np.stack([cv2.split(img) for img in results['imgs']])
         calibration = {key: results[key].astype(np.float32) for key in ('intrinsics', 'cam_from_ego')}
-        sample = Det3DDataSample(metainfo={key: results[key] for key in self.meta_keys if key in results} | calibration)
+        metainfo = {key: results[key] for key in self.meta_keys if key in results} | calibration
+        sample = Det3DDataSample(metainfo=metainfo | dict(flip=results.get('flip', False)))
         label = results.get('gt_bev')
         if label is not None:
             sample.gt_bev = BaseDataElement(

@@ -1,4 +1,4 @@
-"""Image transforms that keep the intrinsics consistent."""
+"""Image transforms that keep the calibration consistent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
-from ..geometry import resize_crop_intrinsics
+from ..geometry import mirror_camera, resize_crop_intrinsics
 from .resample import resize_bilinear
 
 
@@ -146,3 +146,37 @@ class CVTIOGeometricAugment(BaseTransform):
         matrix[:2] = cv2.getRotationMatrix2D(middle, angle, np.random.uniform(*self.scale))
         matrix[:2, 2] += np.random.uniform(-self.shift, self.shift, 2) * (width, height)
         return matrix
+
+
+@TRANSFORMS.register_module()
+class CVTIORandomFlip(BaseTransform):
+    """Mirrors a frame laterally (ego y → −y) with a given probability.
+
+    All images are flipped, and calibration and label follow exactly, see :func:`mirror_camera` and
+    :meth:`BEVLabel.mirrored`. The cameras keep their order, as the models know a camera by its calibration alone.
+
+    Required and modified keys: ``imgs``, ``intrinsics``, ``cam_from_ego`` and, if the label is loaded, ``gt_bev``.
+    Added: ``flip``, whether the frame is mirrored; a label that is loaded later follows it.
+
+    Args:
+        prob: probability of a flip; 0 and 1 for test-time augmentation.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob: expected a probability from 0 to 1, got {prob}')
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirrors the frame, or leaves it as it is."""
+        flip = bool(np.random.rand() < self.prob)
+        if flip:
+            results['imgs'] = [cv2.flip(img, 1) for img in results['imgs']]
+            widths = [img.shape[1] for img in results['imgs']]
+            cameras = zip(results['intrinsics'], results['cam_from_ego'], widths, strict=True)
+            mirrored = zip(*(mirror_camera(*camera) for camera in cameras), strict=True)
+            results['intrinsics'], results['cam_from_ego'] = map(np.stack, mirrored)
+            if 'gt_bev' in results:
+                results['gt_bev'] = results['gt_bev'].mirrored()
+        results['flip'] = results.get('flip', False) != flip
+        return results

@@ -1,4 +1,4 @@
-"""Pinhole cameras: projection, and intrinsics after a resize and crop."""
+"""Pinhole cameras: projection, and calibration after a resize, a crop or a flip."""
 
 from __future__ import annotations
 
@@ -43,6 +43,27 @@ def resize_crop_intrinsics(
     result[..., 0, 2] -= top_left[0]
     result[..., 1, 2] -= top_left[1]
     return result
+
+
+def mirror_camera(intrinsics: np.ndarray, cam_from_ego: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Camera of the horizontally flipped image, in the world mirrored across the ego's xz plane (y → −y).
+
+    Mirroring the camera's x axis too keeps the pose a proper rotation and the focal lengths positive. What was at pixel
+    (x, y) is at (width − x, y), as column i of an image spans x from i to i + 1.
+
+    Args:
+        intrinsics: (3, 3).
+        cam_from_ego: (4, 4).
+        width: width of the image in pixels.
+
+    Returns:
+        Intrinsics and ``cam_from_ego`` of the same shapes, float64.
+    """
+    mirrored_pixels = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]])
+    return (
+        mirrored_pixels @ intrinsics @ np.diag([-1.0, 1, 1]),
+        np.diag([-1.0, 1, 1, 1]) @ cam_from_ego @ np.diag([1.0, -1, 1, 1]),
+    )
 
 
 def is_pinhole(intrinsics: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:

@@ -23,6 +23,8 @@ from .classes import CLASSES
 
 FORMAT_VERSION = 1
 NO_VEHICLE = 255
+#: Visibility of cells without a label; they never count.
+UNKNOWN = 0
 #: Visibility tokens: at most 40, 60, 80 or 100 % of the vehicle is visible.
 VISIBILITIES = (1, 2, 3, 4)
 FULLY_VISIBLE = VISIBILITIES[-1]
@@ -54,7 +56,8 @@ class BEVLabel:
 
     Attributes:
         classes: (12, h, w) uint8 in {0, 1}, in the order of ``CLASSES``.
-        visibility: (h, w) uint8, visibility token 1–4 of the vehicle, 255 where there is none.
+        visibility: (h, w) uint8, visibility token 1–4 of the vehicle, 255 where there is none, 0 where the label is
+            unknown.
         center: (h, w) float32 in [0, 1], exp(−‖p − c‖²) for cell p of a vehicle with centre c, 0 elsewhere.
         grid: grid of the label.
     """
@@ -63,6 +66,18 @@ class BEVLabel:
     visibility: np.ndarray
     center: np.ndarray
     grid: BEVGrid
+
+    def mirrored(self) -> BEVLabel:
+        """The label of the world mirrored across the ego's xz plane (y → −y).
+
+        The centre of column i is at y = (w/2 − i) cells, so its mirror image is column w − i. That of column 0 lies
+        beyond the last one: column 0 becomes unknown.
+        """
+        classes, visibility, center = (
+            np.roll(plane[..., ::-1], 1, axis=-1) for plane in (self.classes, self.visibility, self.center)
+        )
+        classes[..., 0], visibility[:, 0], center[:, 0] = 0, UNKNOWN, 0
+        return BEVLabel(classes, visibility, center, self.grid)
 
 
 def encode_label(label: StoredLabel) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .classes import CLASSES
+from .codec import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class LabelGroup:
         name: prefix of its losses and metrics.
         classes: indices into the twelve classes; a pixel is positive where any of them is.
         min_visibility: pixels of vehicles with a lower visibility token are ignored in the loss and the main metric;
-            0 keeps all.
+            0 keeps all whose label is known.
     """
 
     name: str
@@ -31,7 +32,7 @@ class LabelGroup:
 
     def keep(self, visibility: Tensor) -> Tensor:
         """Args: visibility tokens (…, h, w), 255 where there is no vehicle. Returns: bool (…, h, w)."""
-        return visibility >= self.min_visibility
+        return visibility >= max(self.min_visibility, UNKNOWN + 1)
 
 
 def build_label_groups(config: Mapping[str, Mapping]) -> tuple[LabelGroup, ...]:

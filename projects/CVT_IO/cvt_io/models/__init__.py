@@ -8,6 +8,7 @@ from .losses import CVTIOFocalLoss
 from .neck import CVTIOCrossViewNeck, CVTIOLatentNeck, CVTIOLiftNeck
 from .segmentor import CVTIOSegmentor, unwrap_model
 from .sub_pixel import CVTIOFuse, CVTIOSubPixelHead
+from .tta import CVTIOTTAModel
 
 __all__ = [
     'CVTIOBEVDecoder',
@@ -21,5 +22,6 @@ __all__ = [
     'CVTIOLiftNeck',
     'CVTIOSegmentor',
     'CVTIOSubPixelHead',
+    'CVTIOTTAModel',
     'unwrap_model',
 ]

@@ -7,7 +7,7 @@ from typing import cast
 
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel, BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
 
 from .backbone import CVTIOEfficientNet
@@ -82,5 +82,7 @@ class CVTIOSegmentor(BaseModel):
 
 
 def unwrap_model(model: nn.Module) -> CVTIOSegmentor:
-    """The model inside a wrapper such as ``DistributedDataParallel``, or the model itself."""
-    return cast(CVTIOSegmentor, model.module if is_model_wrapper(model) else model)
+    """The model inside wrappers such as ``DistributedDataParallel`` and ``CVTIOTTAModel``, or the model itself."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = cast(nn.Module, model.module)
+    return cast(CVTIOSegmentor, model)

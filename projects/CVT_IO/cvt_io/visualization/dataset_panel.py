@@ -61,8 +61,9 @@ def dataset_panel(
     Returns:
         (height, width, 3) uint8 RGB.
     """
-    boxes = [(box_corners(a, info['world_from_ego']), box_color(a)) for a in annotations]
     inputs, label = item['inputs'], item['data_samples'].get('gt_bev')
+    side = -1 if item['data_samples'].get('flip') else 1
+    boxes = [(box_corners(a, info['world_from_ego']) * [1, side, 1], box_color(a)) for a in annotations]
     calibration = zip(inputs['intrinsics'].numpy(), inputs['cam_from_ego'].numpy(), strict=True)
     cameras = [
         camera_picture(img, intrinsics, cam_from_ego, boxes)

@@ -62,7 +62,10 @@ class CVTIOVisualizationHook(Hook):
         """Draws the samples of a batch."""
         if not self.draw:
             return
-        for imgs, sample in zip(data_batch['inputs']['imgs'], outputs, strict=True):
+        inputs = data_batch['inputs']
+        if isinstance(inputs, list):  # the variants of test-time augmentation, the first one being that of the outputs
+            inputs = inputs[0]
+        for imgs, sample in zip(inputs['imgs'], outputs, strict=True):
             if self._tested % self.interval == 0:
                 picture = self._panel(runner, runner.test_dataloader.dataset, imgs, sample)
                 self._output(runner, f'{frame_name(sample.scene_name, sample.sample_token)}.png', picture)
