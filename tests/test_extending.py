@@ -87,11 +87,17 @@ def test_neck(checkout: Path, toy_root: Path) -> None:
     assert 'vehicle/IoU@0.50' in metrics
 
 
-def test_backbone(checkout: Path, toy_root: Path) -> None:
-    model, metrics = train_and_evaluate(read(checkout, 'cvt_io_v2_2_r18.py', toy_root))
+@pytest.mark.parametrize(
+    ('name', 'shapes'),
+    [
+        ('cvt_io_v2_2_r50.py', [(1, 256, 56, 120), (1, 1024, 14, 30)]),
+        ('cvt_io_v3_r50.py', [(1, 512, 28, 60), (1, 1024, 14, 30)]),
+    ],
+)
+def test_backbone(checkout: Path, toy_root: Path, name: str, shapes: list) -> None:
+    model, metrics = train_and_evaluate(read(checkout, name, toy_root))
     assert type(model.backbone).__name__ == 'ResNet' and has_gradient(model.backbone.layer3)
-    features = model.backbone(torch.zeros(1, 3, 224, 480))
-    assert [tuple(f.shape) for f in features] == [(1, 64, 56, 120), (1, 256, 14, 30)]
+    assert [tuple(f.shape) for f in model.backbone(torch.zeros(1, 3, 224, 480))] == shapes
     assert 'vehicle/IoU@0.50' in metrics
 
 
@@ -133,5 +139,5 @@ def test_data_source(checkout: Path, tmp_path: Path) -> None:
 def test_every_file_of_the_page_is_used() -> None:
     source = Path(__file__).read_text()
     modules = {name for name in FILES if name.startswith('my_project/')}
-    assert len(FILES) == 8 and len(modules) == 3
+    assert len(FILES) == 9 and len(modules) == 3
     assert [name for name in set(FILES) - modules if Path(name).name not in source] == []

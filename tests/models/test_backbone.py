@@ -213,7 +213,7 @@ def test_conversion_to_synchronised_batch_norm_and_back():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(padding='same'), r"backbone\.padding.*'static' or 'dynamic'.*'same'"),
+        (dict(padding='same'), r"backbone\.padding: expected one of static, dynamic, symmetric, got 'same'"),
         (dict(out_blocks=(2, 16)), r'backbone\.out_blocks.*16'),
         (dict(out_blocks=(2,), frozen_stages=4), r'backbone\.frozen_stages: expected 0 to 3, got 4'),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import cast
@@ -13,14 +14,17 @@ from mmcv.cnn.bricks import DropPath
 from mmdet.models.backbones.efficientnet import EfficientNet
 from mmdet.models.layers import SELayer
 from mmdet3d.registry import MODELS
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .efficientnet_names import LIBRARIES, library_of, under_our_names
 from .layers.norm_swish import ConvNormSwish
 from .layers.recompute import recomputed
 from .layers.same_pad import SamePadConv2d
 from .pretrained import PretrainedError, load_pretrained
 
 ARCHITECTURES = tuple(name for name in EfficientNet.arch_settings if name.startswith('b'))
+PADDINGS = ('static', 'dynamic', 'symmetric')
 
 
 class ChannelsLastMean(nn.Module):
@@ -46,14 +50,15 @@ class CVTIOEfficientNet(EfficientNet):
         out_blocks: MBConv blocks, counted from 0 over the whole network, whose outputs are returned. The network is
             truncated after the last of them.
         padding: ``static``, computed once for the architecture's nominal input (380 pixels for ``b4``) as in the
-            original checkpoints, or ``dynamic``, computed for each input.
+            original checkpoints, ``dynamic``, computed for each input, or ``symmetric``, as in torchvision.
         drop_connect_rate: in training, block i of k is dropped with probability rate·i/k.
+        bn_eps: added to the variance.
         bn_momentum: weight of a training step's statistics in the running statistics.
         frozen_stages: leading layers without training, the stem being the first; 0 trains all.
         norm_eval: whether BatchNorms use their running statistics in training too.
         with_cp: whether to recompute the blocks' activations in the backward pass to save memory.
-        init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)``, or any of mmengine's; ``None`` selects mmdet's
-            random initialisation.
+        init_cfg: ``dict(type='Pretrained', checkpoint=…, prefix=…)`` for weights of OpenMMLab, torchvision, timm or
+            efficientnet_pytorch, or any of mmengine's; ``None`` selects mmdet's random initialisation.
 
     Source: Tan & Le, EfficientNet, ICML 2019; Zhou & Krähenbühl, Cross-View Transformers, CVPR 2022, section 4.
     """
@@ -66,6 +71,7 @@ class CVTIOEfficientNet(EfficientNet):
         out_blocks: Sequence[int] = (2, 10),
         padding: str = 'static',
         drop_connect_rate: float = 0.2,
+        bn_eps: float = 1e-3,
         bn_momentum: float = 0.0199,
         frozen_stages: int = 0,
         norm_eval: bool = False,
@@ -74,8 +80,8 @@ class CVTIOEfficientNet(EfficientNet):
     ) -> None:
         if arch not in ARCHITECTURES:
             raise ValueError(f'backbone.arch: expected one of {", ".join(ARCHITECTURES)}, got {arch!r}')
-        if padding not in ('static', 'dynamic'):
-            raise ValueError(f"backbone.padding: expected 'static' or 'dynamic', got {padding!r}")
+        if padding not in PADDINGS:
+            raise ValueError(f'backbone.padding: expected one of {", ".join(PADDINGS)}, got {padding!r}')
         if not out_blocks or min(out_blocks) < 0:
             raise ValueError(f'backbone.out_blocks: expected indices of blocks, got {tuple(out_blocks)}')
         super().__init__(
@@ -83,7 +89,7 @@ class CVTIOEfficientNet(EfficientNet):
             out_indices=(len(self.layer_settings[arch[:1]]) - 2,),
             norm_eval=norm_eval,
             conv_cfg=dict(type=SamePadConv2d),
-            norm_cfg=dict(type='BN', eps=1e-3, momentum=bn_momentum),
+            norm_cfg=dict(type='BN', eps=bn_eps, momentum=bn_momentum),
             act_cfg=dict(type='SiLU'),
             **({} if init_cfg is None else dict(init_cfg=init_cfg)),
         )
@@ -91,8 +97,8 @@ class CVTIOEfficientNet(EfficientNet):
         self._set_drop_connect(drop_connect_rate)
         self._truncate(max(self.out_blocks))
         self._set_lean_layers()
-        if padding == 'static':
-            self._set_static_padding(self.arch_setting[2])
+        self.arch, self.padding, self.bn_eps = arch, padding, bn_eps
+        self._set_padding(self.arch_setting[2])
         self.with_cp = with_cp
         if frozen_stages not in range(len(self.layers) + 1):
             raise ValueError(f'backbone.frozen_stages: expected 0 to {len(self.layers)}, got {frozen_stages}')
@@ -121,10 +127,11 @@ class CVTIOEfficientNet(EfficientNet):
                 return
         raise ValueError(f'backbone.out_blocks: the architecture has no block {last_block}')
 
-    def _set_static_padding(self, size: int) -> None:
+    def _set_padding(self, size: int) -> None:
         for conv in self.modules():
             if isinstance(conv, SamePadConv2d):
-                conv.static_size = size
+                conv.static_size = size if self.padding == 'static' else None
+                conv.symmetric = self.padding == 'symmetric'
                 size = math.ceil(size / conv.stride[0])
 
     def _set_lean_layers(self) -> None:
@@ -145,20 +152,41 @@ class CVTIOEfficientNet(EfficientNet):
         if not isinstance(self.init_cfg, dict) or self.init_cfg['type'] != 'Pretrained':
             super().init_weights()
             return
-        weights = load_pretrained(self.init_cfg['checkpoint'], self.init_cfg.get('prefix', ''))
-        wanted = self.state_dict()
+        checkpoint, prefix = self.init_cfg['checkpoint'], self.init_cfg.get('prefix', '')
+        weights, wanted = load_pretrained(checkpoint, prefix), self.state_dict()
+        library = library_of(weights)
+        if library is not None:
+            self._check_settings(checkpoint, library)
+            blocks = [f'layers.{s}.{i}' for s, stage in enumerate(self._stages(), start=1) for i in range(len(stage))]
+            weights = under_our_names(weights, LIBRARIES[library], blocks)
         # Files converted from TensorFlow lack the batch counters, on which nothing depends.
         needed = [key for key in wanted if not key.endswith('num_batches_tracked')]
         missing = [key for key in needed if key not in weights or weights[key].shape != wanted[key].shape]
         if missing:
+            names = f'names of {library}' if library else f'keys that begin with {prefix!r} (init_cfg.prefix)'
             raise PretrainedError(
-                f'{self.init_cfg["checkpoint"]}: {len(missing)} of {len(needed)} weights are missing or have another '
-                f'shape, the first of them {missing[0]!r}; expected EfficientNet weights whose keys begin with '
-                f'{self.init_cfg.get("prefix", "")!r} (init_cfg.prefix). Without them: '
-                '--cfg-options model.backbone.init_cfg=None'
+                f'{checkpoint}: {len(missing)} of {len(needed)} weights are missing or have another shape, the first '
+                f"of them {missing[0]!r} in mmdet's names; expected an EfficientNet-{self.arch} of OpenMMLab, "
+                f'{", ".join(LIBRARIES)}, and read {names}. Without them: --cfg-options model.backbone.init_cfg=None'
             )
         self.load_state_dict(wanted | {key: weights[key] for key in needed})
         self._is_init = True
+
+    def _check_settings(self, checkpoint: str, library: str) -> None:
+        """Refuses padding and BatchNorms that the weights of another library are not trained with."""
+        own, fitting = (self.padding, self.bn_eps), LIBRARIES[library].settings
+        if library == 'torchvision' and self.arch in ('b5', 'b6', 'b7'):
+            fitting = (('symmetric', 1e-3),)
+        if own not in fitting:
+            ways = ' or '.join(f'model.backbone.padding={pad} model.backbone.bn_eps={eps:g}' for pad, eps in fitting)
+            raise PretrainedError(f'{checkpoint}: weights of {library} need --cfg-options {ways}, found {own}')
+        if library == 'timm':
+            print_log(
+                f"{checkpoint}: timm's names do not tell tf_efficientnet_* (padding='dynamic', bn_eps=0.001) from "
+                f"efficientnet_* (padding='symmetric', bn_eps=1e-05); the backbone has {own}",
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def train(self, mode: bool = True) -> CVTIOEfficientNet:
         """Sets the mode and, unlike mmdet, returns the module."""

@@ -22,7 +22,7 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
     Args:
         checkpoint: path, or http(s) URL. A download is checked against the SHA-256 digits at the end of the file's
             name, and kept in torch's hub folder.
-        prefix: only keys with this prefix are returned, without it.
+        prefix: only keys with this prefix are returned, without it; all if there are none.
 
     Raises:
         PretrainedError: the file cannot be downloaded or read; the message names the alternatives.
@@ -41,4 +41,4 @@ def load_pretrained(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
             f'--cfg-options model.backbone.init_cfg.checkpoint=PATH/{name}, or train from random weights with '
             '--cfg-options model.backbone.init_cfg=None'
         ) from error
-    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)} or state

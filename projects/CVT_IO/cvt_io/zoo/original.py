@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..fileio.checkpoint import read_checkpoint
 from ..models import CVTIOEfficientNet, CVTIOSegmentor
+from ..models.efficientnet_names import BLOCK_PARTS, LIBRARIES
 
 _ATTENTION = r'(cross_attend\..+)'
 _TOKENS = r'((?:feature_linear|feature_proj|img_embed|cam_embed)\..+)'
@@ -37,16 +38,7 @@ _BACKBONE = re.compile(r'encoder\.backbone\.layers\.(\d+)\.(\d+)\.(.+)')
 _STEM = {'0': 'conv', '1': 'bn'}
 # First blocks of the original layers 1, 2 and 3, and mmdet's names of the parts of a block.
 _FIRST_BLOCKS = {'1': 0, '2': 3, '3': 7}
-_BLOCK_PARTS = {
-    '_expand_conv': 'expand_conv.conv',
-    '_bn0': 'expand_conv.bn',
-    '_depthwise_conv': 'depthwise_conv.conv',
-    '_bn1': 'depthwise_conv.bn',
-    '_se_reduce': 'se.conv1.conv',
-    '_se_expand': 'se.conv2.conv',
-    '_project_conv': 'linear_conv.conv',
-    '_bn2': 'linear_conv.bn',
-}
+_BLOCK_PARTS = dict(zip(LIBRARIES['efficientnet_pytorch'].parts, BLOCK_PARTS, strict=True))
 
 
 def convert_original(path: str | Path, model: CVTIOSegmentor) -> dict[str, Tensor]:

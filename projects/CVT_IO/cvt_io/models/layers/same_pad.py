@@ -16,6 +16,7 @@ class SamePadConv2d(nn.Conv2d):
 
     The published EfficientNets pad *statically*: the padding is computed once, for the network's nominal input. For
     this, set ``static_size`` to the side of the nominal input at this layer. Otherwise it is computed for each input.
+    ``symmetric`` pads both sides by half the kernel, as PyTorch's own models do, whatever the input.
 
     Args:
         padding: ignored; accepted for compatibility with mmcv's ``ConvModule``.
@@ -26,6 +27,7 @@ class SamePadConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding=0, **kwargs)
         self.static_size: int | None = None
+        self.symmetric = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (b, C, h, w). Returns: (b, out_channels, h', w')."""
@@ -42,5 +44,5 @@ class SamePadConv2d(nn.Conv2d):
     def _pads(self, size: int, axis: int) -> tuple[int, int]:
         """Cells to add before and after an axis of ``size`` cells."""
         stride, reach = self.stride[axis], (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-        total = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
+        total = reach - 1 if self.symmetric else max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
         return total // 2, total - total // 2
