@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
         help="our infos (.json), mmdet3d's infos (.pkl), a rig (.json, see docs/own_rig.md), or train, val or test for "
         'a data set of the config',
     )
-    parser.add_argument('model', help='name in the zoo, or config file')
+    parser.add_argument('model', help='name in the zoo, config file, or exported file (.onnx, .xml)')
     parser.add_argument('--weights', help='weight file or name in the zoo (default: published weights of the model)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 … (default: a GPU if available)')
     parser.add_argument(

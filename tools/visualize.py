@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from projects.CVT_IO.cvt_io.analysis.steps import prepare_model
+from projects.CVT_IO.cvt_io.apis.model import load_model
 from projects.CVT_IO.cvt_io.datasets import CVTIONuScenesDataset
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.models import CVTIOSegmentor
@@ -63,7 +63,7 @@ def main() -> None:
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.full_init()
     indices = scene_indices(dataset, args.scene)
-    model = prepare_model(cfg, args.checkpoint, device)
+    model = load_model(cfg, args.checkpoint, device)
     stitched = StitchedMap(dataset.bev_grid, [dataset.get_data_info(index)['world_from_ego'] for index in indices])
     channel = channel_of(model.head.groups, args.group)
     panels = draw_panels(model, dataset, indices, stitched, channel, args.score_thr)

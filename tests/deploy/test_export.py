@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 import sys
@@ -22,54 +21,11 @@ from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
 from projects.CVT_IO.cvt_io.deploy.runtimes import OPENVINO_BF16, RUNTIMES, open_runtime, why_not
 from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, graph_inputs, largest_error
 from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
+from projects.CVT_IO.cvt_io.labels.description import CAMERAS
 from projects.CVT_IO.cvt_io.runtime.batches import random_batch
 from projects.CVT_IO.cvt_io.runtime.config import build_model
-from tests.deploy.exported import tiny_checkpoint, tiny_cvt_config, tiny_latent_config, tiny_v3_config
+from tests.deploy.exported import tiny_latent_config
 from tests.tiny import REPO
-
-
-def tiny_v1_config():
-    return tiny_latent_config(**{'model.neck.latents_per_camera': True})
-
-
-#: Each option and each kind of model once: name → config, options, and an opset other than the default.
-CASES = {
-    'v3': (tiny_v3_config, GraphOptions()),
-    'v3 of any cameras, any batch': (tiny_v3_config, GraphOptions(3, dynamic_batch=True, dynamic_cameras=True), 17),
-    'v3 of one camera, fp16': (tiny_v3_config, GraphOptions(1, fp16=True)),
-    'v2': (tiny_latent_config, GraphOptions()),
-    'v2 of two cameras, any batch': (tiny_latent_config, GraphOptions(2, dynamic_batch=True, whole_batch=True), 17),
-    'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
-    'cvt of two cameras, any batch': (tiny_cvt_config, GraphOptions(2, dynamic_batch=True), 17),
-    'cvt of two cameras, whole batch, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, whole_batch=True)),
-}
-
-
-@pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-    """By name of a case: config, options, checkpoint and graph."""
-
-    @functools.cache
-    def export(name: str):
-        make_config, options, *opset = CASES[name]
-        cfg = make_config()
-        checkpoint = tiny_checkpoint(cfg, tmp_path_factory.mktemp('deploy') / 'tiny.pth')
-        return cfg, options, checkpoint, export_onnx(cfg, checkpoint, options, *opset)
-
-    return export
-
-
-@pytest.fixture(params=CASES)
-def case(request, exported):
-    return exported(request.param)
-
-
-@pytest.fixture
-def plain(exported, tmp_path):
-    """A graph without options, as a file."""
-    path = tmp_path / 'plain.onnx'
-    path.write_bytes(exported('v2')[-1])
-    return path
 
 
 @pytest.mark.parametrize('runtime', RUNTIMES)
@@ -87,7 +43,7 @@ def test_equals_pytorch(case, runtime):
     batches = [random_batch(cfg, size, cameras, seed=1) for size in sizes for cameras in counts]
     error = largest_error(open_runtime(runtime, graph), model, batches, options.uint8)
     if runtime == OPENVINO_BF16:
-        assert 1e-4 < error < 0.1  # 8 bits of mantissa; below, bf16 would not have been used
+        assert 1e-4 < error < 0.3  # 8 bits of mantissa; below, bf16 would not have been used
     else:
         assert error < TOLERANCES['fp16' if options.fp16 else 'fp32']
 
@@ -118,6 +74,17 @@ def test_inputs_outputs_and_metadata(case):
     assert metadata['batch'] == (None if options.dynamic_batch else 1)
     assert metadata['mean'] == pytest.approx([0.485, 0.456, 0.406])
     assert metadata['imgs'] == ('uint8' if options.uint8 else 'float32, normalised')
+    assert metadata['normalised_in_graph'] == options.uint8 and metadata['channel_order'] == 'RGB'
+    assert metadata['format_version'] == 1 and metadata['top_crop'] == 15 and metadata['thresholds'] == [0.4, 0.5]
+    assert metadata['label_groups']['vehicle']['classes'][:2] == ['car', 'truck']
+    assert metadata['bev_grid'] == dict(size=[48, 48], metres=[48.0, 48.0], offset=0.0)
+    # Cells of 1 m: the ego is at column and row 24; columns lead to the right, rows to the back.
+    assert metadata['ego_from_pixels'] == [[0, -1, 24], [-1, 0, 24], [0, 0, 1]]
+    assert metadata['camera_names'] == ([*CAMERAS] if n in ('cameras', 6) else None)
+    assert {key: value['shape'] for key, value in metadata['tensors'].items()} == {
+        value.name: described(value)[2] for value in (*proto.graph.input, *proto.graph.output)
+    }
+    assert metadata['tensors']['imgs']['dtype'] == ('uint8' if options.uint8 else 'float32')
 
 
 @pytest.mark.parametrize(
@@ -212,7 +179,7 @@ def test_information_is_read_as_it_was_written_and_other_files_are_refused(plain
     info = GraphInfo.read(plain)
     info.check_config(cfg, plain)
     assert info == GraphInfo.from_config(cfg, GraphOptions())
-    with pytest.raises(DeployError, match='no such ONNX file'):
+    with pytest.raises(DeployError, match='no such file'):
         GraphInfo.read(tmp_path / 'none.onnx')
     (tmp_path / 'text.onnx').write_text('text')
     with pytest.raises(DeployError, match=r'text\.onnx: (cannot read|metadata)'):
@@ -220,7 +187,7 @@ def test_information_is_read_as_it_was_written_and_other_files_are_refused(plain
     proto = onnx.load(plain)
     del proto.metadata_props[:]
     onnx.save(proto, tmp_path / 'foreign.onnx')
-    with pytest.raises(DeployError, match="metadata: expected 'config'"):
+    with pytest.raises(DeployError, match="metadata: expected 'format_version'"):
         GraphInfo.read(tmp_path / 'foreign.onnx')
 
 
@@ -255,7 +222,7 @@ def test_processor_without_bf16(monkeypatch):
         def get_property(self, *_):
             return ['FP32', 'INT8']
 
-    monkeypatch.setattr(runtimes, '_openvino_core', Core)
+    monkeypatch.setattr(runtimes, 'openvino_core', Core)
     with pytest.raises(DeployError, match='openvino-bf16: the processor has no bfloat16'):
         open_runtime(OPENVINO_BF16, b'')
     assert why_not('openvino') is None

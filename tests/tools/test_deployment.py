@@ -110,5 +110,5 @@ def test_graph_of_another_config(model, options):
     words = [*options, 'test_dataloader.dataset.pipeline.1.size=64,112']
     message = run_tool(TEST_ONNX, TOY_CONFIG, model, *words)
     assert message.startswith(f'error: {model}: image_size: expected [64, 112]')
-    assert 'none.onnx: no such ONNX file' in run_tool(TEST_ONNX, TOY_CONFIG, 'none.onnx', *options)
+    assert 'none.onnx: no such file' in run_tool(TEST_ONNX, TOY_CONFIG, 'none.onnx', *options)
     assert 'no prepared data' in run_tool(TEST_ONNX, TOY_CONFIG, model, '--cfg-options', 'data_root=none')

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from matplotlib import pyplot as plt
 from mmdet3d.registry import INFERENCERS
 from mmdet3d.structures import Det3DDataSample
@@ -17,16 +18,16 @@ from mmengine.infer import BaseInferencer
 from mmengine.visualization import Visualizer
 
 from ..datasets.wrappers import first_part
+from ..deploy.exported import is_exported
 from ..errors import DataError
-from ..fileio.checkpoint import load_weights
 from ..geometry import BEVGrid
 from ..models import CVTIOSegmentor
-from ..runtime.config import ConfigError, build_model
+from ..runtime.config import ConfigError
 from ..runtime.machine import require_device
 from ..visualization.scene import frame_name, write_picture
 from .frames import FrameReader
 from .inputs import open_source
-from .model import find_model
+from .model import find_model, load_model
 from .outputs import as_text, write_prediction
 from .picture import draw_prediction
 from .pipeline import build_pipeline
@@ -38,9 +39,10 @@ class CVTIOInferencer(BaseInferencer):
     """Runs a trained model on frames from various sources.
 
     Args:
-        model: name in the zoo, path of a config, or a config.
-        weights: file or name in the zoo; optional if ``model`` is a name with published weights.
-        device: ``cpu``, ``cuda``, ``cuda:1`` …; defaults to a GPU if available.
+        model: name in the zoo, path of a config, a config, or an exported file (``.onnx``, or OpenVINO's ``.xml``),
+            which needs neither config nor weights, and has no data sets.
+        weights: file or name in the zoo, or an exported file; optional if ``model`` is a name with published weights.
+        device: ``cpu``, ``cuda``, ``cuda:1`` …; defaults to a GPU if available. Exported files run on the CPU.
         scope: mmengine's default scope.
         show_progress: whether to show a progress bar on stderr, if it is a terminal and there are several frames.
         cfg_options: overrides of the config, ``{'a.b': value}``; ``data_root`` applies to every data set.
@@ -74,7 +76,8 @@ class CVTIOInferencer(BaseInferencer):
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f'{cfg.filename or "config"}: test_dataloader.dataset.bev_grid: {error}') from error
         self.skipped: list[str] = []  # error messages of the frames skipped in the last call
-        super().__init__(cfg, str(path), str(require_device(device or get_device())), scope, show_progress)
+        device = device or ('cpu' if is_exported(path) else get_device())
+        super().__init__(cfg, str(path), str(require_device(device)), scope, show_progress)
 
     def __call__(  # type: ignore[override]
         self,
@@ -241,9 +244,7 @@ class CVTIOInferencer(BaseInferencer):
         return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
     def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> CVTIOSegmentor:
-        model = build_model(cfg)
-        load_weights(model, weights)
-        return model.to(device).eval()
+        return load_model(cfg, weights, torch.device(device))
 
     def _init_pipeline(self, cfg: Config) -> dict[bool, Compose]:  # type: ignore[override]
         """Pipelines by ``Source.any_rig``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from ..datasets.wrappers import first_part
 from ..errors import DataError
@@ -39,9 +39,10 @@ def open_source(
     grid, cameras = BEVGrid.from_dict(dataset.bev_grid), dataset.get('cameras')
     path = Path(given)
     if str(given) in SPLITS and not path.exists():
-        if not cfg.get(f'{given}_dataloader'):
+        loader = cfg.get(f'{given}_dataloader')
+        dataset = first_part(loader.dataset) if loader else ConfigDict()
+        if 'ann_file' not in dataset:  # as if the config is that of an exported file
             raise ConfigError(f'{cfg.filename or "config"}: expected a {given}_dataloader for the input {given!r}')
-        dataset = first_part(cfg[f'{given}_dataloader'].dataset)
         path = Path(dataset.data_root, dataset.ann_file)
         root = root or Path(dataset.get('image_root') or dataset.data_root)
     if path.suffix == '.pkl':

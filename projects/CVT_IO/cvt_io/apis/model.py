@@ -1,4 +1,4 @@
-"""Resolving a model name to config and weights."""
+"""Resolving a model name to config and weights, and loading it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 
-from ..runtime.config import ConfigError, load_config, merge_options
+from ..deploy.exported import ExportedSegmentor, as_config, is_exported
+from ..deploy.extras import DeployError
+from ..deploy.info import GraphInfo
+from ..fileio.checkpoint import load_weights
+from ..models import CVTIOSegmentor
+from ..runtime.config import ConfigError, build_model, load_config, merge_options
 from ..zoo.catalogue import REPOSITORY, WeightFile, find, published_weights, read_catalogue
 from ..zoo.download import download
 from ..zoo.verify import is_intact
@@ -24,7 +30,7 @@ def find_model(
     """Finds config and weight file of a model.
 
     Args:
-        model: name in the zoo, path of a config, or a config.
+        model: name in the zoo, path of a config, a config, or an exported file, which is both config and weights.
         weights: file or name in the zoo; None for the published weights of the named model.
         cfg_options: overrides of the config, see :func:`merge_options`.
 
@@ -34,6 +40,10 @@ def find_model(
     name = None
     if isinstance(model, (str, Path)):
         path = Path(model)
+        if is_exported(path):
+            if weights is not None or cfg_options:
+                raise ConfigError(f'{path}: an exported file takes no weights and no cfg_options')
+            return as_config(GraphInfo.read(path)), path
         if path.suffix != '.py':
             name = str(model)
             path = REPOSITORY / find(read_catalogue(), name).config
@@ -44,6 +54,25 @@ def find_model(
     else:
         raise ConfigError(f'model: expected a name, path or config, found {type(model).__name__}')
     return cfg, _find_weights(weights if weights is not None else name)
+
+
+def load_model(cfg: Config, weights: str | Path, device: torch.device) -> CVTIOSegmentor:
+    """Loads a checkpoint, or an exported file, for inference.
+
+    Raises:
+        DataError: the file cannot be read or does not fit the config; an exported file is to run on a GPU.
+    """
+    if is_exported(weights):
+        path = Path(weights)
+        if device.type != 'cpu':
+            raise DeployError(f'{path}: exported files run on the CPU, found device {device}')
+        info = GraphInfo.read(path)
+        if cfg.get('model'):  # not read from the file
+            info.check_config(cfg, path)
+        return ExportedSegmentor(path, info)
+    model = build_model(cfg)
+    load_weights(model, weights)
+    return model.to(device).eval()
 
 
 def _find_weights(weights: str | Path | None) -> Path:

@@ -57,7 +57,7 @@ def why_not(name: str) -> str | None:
 
 
 def _has_bf16() -> bool:
-    return 'BF16' in _openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    return 'BF16' in openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
 def describe_runtime(name: str) -> str:
@@ -82,7 +82,7 @@ def _onnxruntime(graph: bytes | Path, threads: int) -> Run:
 
 
 @functools.cache
-def _openvino_core() -> Any:
+def openvino_core() -> Any:
     """The only core of the process, never destroyed.
 
     A core restores on destruction the signal stack that it found at creation, even if that belonged to another core and
@@ -92,7 +92,7 @@ def _openvino_core() -> Any:
 
 
 def _openvino(graph: bytes | Path, threads: int, precision: str) -> Run:
-    core = _openvino_core()
+    core = openvino_core()
     settings = {'INFERENCE_PRECISION_HINT': precision, 'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_NUM_THREADS': threads}
     model = core.read_model(graph)
     if precision == 'bf16':

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import torch
+from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -14,6 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..datasets import CVTIOResizeCrop
 from ..datasets.wrappers import first_part
 from ..labels.classes import CLASSES
 from .config import ConfigError, build_dataset
@@ -23,15 +25,20 @@ CAMERAS = 6
 
 
 def image_size(cfg: Config) -> tuple[int, int]:
-    """(height, width) of the images that a config's test pipeline makes.
+    """(height, width) of the images that a config's test pipeline makes; see :func:`resize_crop` for errors."""
+    step = resize_crop(cfg)
+    return step.height, step.width
+
+
+def resize_crop(cfg: Config) -> CVTIOResizeCrop:
+    """The transform of a config's test pipeline that makes the model's images.
 
     Raises:
         ConfigError: the pipeline has no ``CVTIOResizeCrop``.
     """
     for step in first_part(cfg.test_dataloader.dataset).pipeline:
         if step.get('type') == 'CVTIOResizeCrop':
-            height, width = step['size']
-            return height, width
+            return TRANSFORMS.build(step)
     raise ConfigError(f'{cfg.filename}: test_dataloader.dataset.pipeline: expected a CVTIOResizeCrop, found none')
 
 

@@ -1,0 +1,56 @@
+"""Graphs of tiny models, each exported once."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
+from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
+from tests.apis.conftest import frame  # noqa: F401
+from tests.deploy.exported import tiny_checkpoint, tiny_cvt_config, tiny_latent_config, tiny_v3_config
+
+
+def tiny_v1_config():
+    return tiny_latent_config(**{'model.neck.latents_per_camera': True})
+
+
+#: Each option and each kind of model once: name → config, options, and an opset other than the default.
+CASES = {
+    'v3': (tiny_v3_config, GraphOptions()),
+    'v3 of any cameras, any batch': (tiny_v3_config, GraphOptions(3, dynamic_batch=True, dynamic_cameras=True), 17),
+    'v3 of one camera, fp16': (tiny_v3_config, GraphOptions(1, fp16=True)),
+    'v2': (tiny_latent_config, GraphOptions()),
+    'v2 of two cameras, any batch': (tiny_latent_config, GraphOptions(2, dynamic_batch=True, whole_batch=True), 17),
+    'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
+    'cvt of two cameras, any batch': (tiny_cvt_config, GraphOptions(2, dynamic_batch=True), 17),
+    'cvt of two cameras, whole batch, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, whole_batch=True)),
+}
+
+
+@pytest.fixture(scope='session')
+def exported(tmp_path_factory):
+    """By name of a case: config, options, checkpoint and graph."""
+
+    @functools.cache
+    def export(name: str):
+        make_config, options, *opset = CASES[name]
+        cfg = make_config()
+        checkpoint = tiny_checkpoint(cfg, tmp_path_factory.mktemp('deploy') / 'tiny.pth')
+        return cfg, options, checkpoint, export_onnx(cfg, checkpoint, options, *opset)
+
+    return export
+
+
+@pytest.fixture(params=CASES)
+def case(request, exported):
+    return exported(request.param)
+
+
+@pytest.fixture
+def plain(exported, tmp_path):
+    """A graph without options, as a file."""
+    path = tmp_path / 'plain.onnx'
+    path.write_bytes(exported('v2')[-1])
+    return path
