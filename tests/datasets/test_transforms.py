@@ -59,11 +59,13 @@ def test_geometric_moves_pixels_and_intrinsics_together():
         intrinsics = np.array([[[200.0, 0, 120], [0, 200.0, 80], [0, 0, 1]]])
         x, y, _ = intrinsics[0] @ point / point[2]
         img = np.zeros((160, 240, 3), np.uint8)
-        cv2.circle(img, (round(x), round(y)), 3, (255, 255, 255), -1)
+        # In sixteenths of a pixel; the centre of OpenCV's pixel 0 is at 0, that of the project's at ½.
+        cv2.circle(img, (round(16 * (x - 0.5)), round(16 * (y - 0.5))), 16 * 3, (255, 255, 255), -1, cv2.LINE_AA, 4)
         results = CVTIOGeometricAugment().transform(dict(imgs=[img], intrinsics=intrinsics))
-        rows, columns = np.nonzero(results['imgs'][0][..., 0] > 127)
+        brightness = results['imgs'][0][..., 0]
+        places = [np.average(index, weights=brightness) + 0.5 for index in np.indices(brightness.shape)[::-1]]
         moved = results['intrinsics'][0] @ point
-        np.testing.assert_allclose([columns.mean(), rows.mean()], moved[:2] / moved[2], atol=0.5)
+        np.testing.assert_allclose(places, moved[:2] / moved[2], atol=0.1)
 
 
 def test_geometric_stays_within_its_ranges():
@@ -72,11 +74,23 @@ def test_geometric_stays_within_its_ranges():
     matrices = np.array([augment._draw((100, 200, 3)) for _ in range(500)])
     scales = np.sqrt(np.linalg.det(matrices[:, :2, :2]))
     angles = np.degrees(np.arctan2(matrices[:, 0, 1], matrices[:, 0, 0]))
-    middles = matrices @ [99.5, 49.5, 1.0]
-    shifts = (middles[:, :2] - [99.5, 49.5]) / [200, 100]
+    middles = matrices @ [100, 50, 1.0]
+    shifts = (middles[:, :2] - [100, 50]) / [200, 100]
     for values, low, high in ((scales, 0.95, 1.05), (angles, -2.5, 2.5), (shifts, -0.05, 0.05)):
         assert low - 1e-9 <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high + 1e-9
+
+
+def test_random_resize_and_crop():
+    """The frame's corners come from within the image, sometimes from its very border."""
+    np.random.seed(0)
+    augment = CVTIOGeometricAugment(degrees=0.0, shift=None, scale=(1.0, 1.2))
+    corners = np.array([[0, 200, 0, 200], [0, 0, 100, 100], [1, 1, 1, 1]])
+    sources = np.stack([np.linalg.solve(augment._draw((100, 200, 3)), corners)[:2] for _ in range(500)])
+    np.testing.assert_allclose(np.ptp(sources, axis=2)[:, 0], 2 * np.ptp(sources, axis=2)[:, 1])  # not distorted
+    assert -1e-9 < sources.min() < 0.1 and 200 - 0.5 < sources[:, 0].max() < 200 + 1e-9
+    assert sources[:, 1].max() < 100 + 1e-9
+    assert 200 / 1.2 <= np.ptp(sources, axis=2)[:, 0].min() < 200 / 1.19
 
 
 def test_geometric_can_leave_the_intrinsics():

@@ -103,11 +103,14 @@ def shift_hsv(img: np.ndarray, hue: int, value: float) -> np.ndarray:
 class CVTIOGeometricAugment(BaseTransform):
     """Random affine transform, sampled per camera, with reflected borders.
 
+    With ``degrees=0``, ``shift=None`` and scales from 1 on, it is a random resize and crop.
+
     Required and modified keys: ``imgs``, ``intrinsics``.
 
     Args:
         degrees: maximum rotation in either direction.
-        shift: maximum shift in either direction, as a fraction of width and height.
+        shift: maximum shift in either direction, as a fraction of width and height; ``None`` for the largest at which
+            the enlarged image still fills the frame.
         scale: range of the scale factor.
         intrinsics_follow: whether to update the intrinsics. The original code does not.
 
@@ -117,7 +120,7 @@ class CVTIOGeometricAugment(BaseTransform):
     def __init__(
         self,
         degrees: float = 2.5,
-        shift: float = 0.05,
+        shift: float | None = 0.05,
         scale: tuple[float, float] = (0.95, 1.05),
         intrinsics_follow: bool = True,
     ) -> None:
@@ -130,7 +133,13 @@ class CVTIOGeometricAugment(BaseTransform):
         """Warps every image."""
         matrices = [self._draw(img.shape) for img in results['imgs']]
         results['imgs'] = [
-            cv2.warpAffine(img, matrix[:2], img.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+            cv2.warpAffine(
+                img,
+                np.column_stack([matrix[:2, :2], matrix[:2] @ (0.5, 0.5, 1) - 0.5]),  # OpenCV's pixel 0 is at 0, not ½
+                img.shape[1::-1],
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT,
+            )
             for img, matrix in zip(results['imgs'], matrices, strict=True)
         ]
         if self.intrinsics_follow:
@@ -140,11 +149,11 @@ class CVTIOGeometricAugment(BaseTransform):
     def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
         """Samples an affine pixel transform (3, 3) about the image centre."""
         height, width = shape[:2]
-        middle = ((width - 1) / 2, (height - 1) / 2)
-        angle = np.random.uniform(-self.degrees, self.degrees)
+        angle, scale = np.random.uniform(-self.degrees, self.degrees), np.random.uniform(*self.scale)
+        shift = max(scale - 1, 0) / 2 if self.shift is None else self.shift
         matrix = np.eye(3)
-        matrix[:2] = cv2.getRotationMatrix2D(middle, angle, np.random.uniform(*self.scale))
-        matrix[:2, 2] += np.random.uniform(-self.shift, self.shift, 2) * (width, height)
+        matrix[:2] = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
+        matrix[:2, 2] += np.random.uniform(-shift, shift, 2) * (width, height)
         return matrix
 
 
