@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 
+import pytest
+
 from projects.CVT_IO.cvt_io.runtime.config import load_config
 from projects.CVT_IO.cvt_io.runtime.tta import use_tta
 from tests.tiny import TOY_CONFIG
@@ -30,12 +32,11 @@ def test_each_data_set_keeps_its_own_steps():
     assert [step.type for step in cfg.val_dataloader.dataset.pipeline][-1] == 'CVTIOPackInputs'
 
 
-def test_other_augmentations_are_used_as_they_are():
+@pytest.mark.parametrize('more', [[], [dict(type='Another')]], ids=['the last step', 'a step between'])
+def test_other_augmentations_are_used_as_they_are(more):
     cfg = load_config(str(TOY_CONFIG))
     sizes = [dict(type='CVTIOResizeCrop', size=(48, width), top_crop=15) for width in (112, 128)]
-    cfg.tta_pipeline = [
-        cfg.pipeline[0],
-        dict(type='TestTimeAug', transforms=[sizes, cfg.pipeline[2:3], cfg.pipeline[3:]]),
-    ]
+    steps = [sizes, cfg.pipeline[2:3], cfg.pipeline[3:]]
+    cfg.tta_pipeline = [cfg.pipeline[0], dict(type='TestTimeAug', transforms=steps), *more]
     use_tta(cfg)
     assert cfg.test_dataloader.dataset.pipeline == cfg.tta_pipeline

@@ -31,6 +31,8 @@ def use_tta(cfg: Config) -> None:
     last = cfg.tta_pipeline[-1]
     flips = [[step['type'] for step in steps] for steps in last.get('transforms', ())] == _FLIPS
     for part in parts_of(cfg.test_dataloader.dataset):
-        own = [*part.pipeline[:-1], ConfigDict(last, transforms=[last.transforms[0], [part.pipeline[-1]]])]
-        part.pipeline = copy.deepcopy(own if flips else cfg.tta_pipeline)
+        pipeline = cfg.tta_pipeline
+        if flips:
+            pipeline = [*part.pipeline[:-1], ConfigDict(last, transforms=[last.transforms[0], part.pipeline[-1:]])]
+        part.pipeline = copy.deepcopy(pipeline)
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
