@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 #: What opset 18 changed. ``ReduceSum`` has had its axes as an input since opset 13.
 _REDUCED = ('L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare')
 REDUCTIONS = tuple(f'Reduce{name}' for name in _REDUCED)
-CHANGED = (*REDUCTIONS, 'Resize', 'ScatterND', 'Split')
+CHANGED = (*REDUCTIONS, 'Pad', 'Resize', 'ScatterElements', 'ScatterND', 'Split')
+_PAD_INPUTS = 3  # without axes
 _IR_VERSION = 8  # that of ONNX releases with opset 17
 
 
@@ -35,6 +36,8 @@ def to_opset17(proto: ModelProto) -> None:
             axes = onnx.numpy_helper.to_array(constants[node.input[1]]).tolist()
             del node.input[1:]
             node.attribute.append(onnx.helper.make_attribute('axes', axes))
+        if node.op_type == 'Pad' and len(node.input) > _PAD_INPUTS:
+            raise _error(node, 'axes are of opset 18')
         _drop_attributes(node, onnx.defs.get_schema(node.op_type, 17, '').attributes)
     used = {name for node in proto.graph.node for name in node.input}
     kept = [tensor for tensor in proto.graph.initializer if tensor.name in used]
@@ -50,11 +53,12 @@ def _drop_attributes(node: NodeProto, known: dict) -> None:
     neutral = dict(
         noop_with_empty_axes=0, antialias=0, keep_aspect_ratio_policy=b'stretch', num_outputs=len(node.output)
     )
-    for attribute in [attribute for attribute in node.attribute if attribute.name not in known]:
+    for attribute in [*node.attribute]:
         value = helper.get_attribute_value(attribute)
-        if attribute.name not in neutral or value != neutral[attribute.name]:
+        if attribute.name not in known and value == neutral.get(attribute.name):
+            node.attribute.remove(attribute)
+        elif attribute.name not in known or (attribute.name == 'reduction' and value in (b'max', b'min')):
             raise _error(node, f'{attribute.name}={value} is of opset 18')
-        node.attribute.remove(attribute)
 
 
 def _error(node: NodeProto, reason: str) -> DeployError:
