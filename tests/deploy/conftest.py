@@ -19,11 +19,15 @@ def tiny_v1_config():
 #: Each option and each kind of model once: name → config, options, and an opset other than the default.
 CASES = {
     'v3': (tiny_v3_config, GraphOptions()),
-    'v3 of any cameras, any batch': (tiny_v3_config, GraphOptions(3, dynamic_batch=True, dynamic_cameras=True), 17),
+    'v3 of any cameras, any batch, raw images': (
+        tiny_v3_config,
+        GraphOptions(3, dynamic_batch=True, uint8=True, dynamic_cameras=True),
+        17,
+    ),
     'v3 of one camera, fp16': (tiny_v3_config, GraphOptions(1, fp16=True)),
     'v2': (tiny_latent_config, GraphOptions()),
     'v2 of two cameras, any batch': (tiny_latent_config, GraphOptions(2, dynamic_batch=True, whole_batch=True), 17),
-    'v1 of four cameras, any batch, raw images': (tiny_v1_config, GraphOptions(4, dynamic_batch=True, uint8=True)),
+    'v1 of four cameras, any batch': (tiny_v1_config, GraphOptions(4, dynamic_batch=True)),
     'cvt of two cameras, any batch': (tiny_cvt_config, GraphOptions(2, dynamic_batch=True), 17),
     'cvt of two cameras, whole batch, fp16': (tiny_cvt_config, GraphOptions(2, fp16=True, whole_batch=True)),
 }

@@ -61,7 +61,7 @@ def test_nothing_else_can_be_imported(python):
     assert found.stdout == '[]\n', found.stderr
 
 
-@pytest.mark.parametrize('name', ['v2', 'v3 of any cameras, any batch'])
+@pytest.mark.parametrize('name', ['v2', 'v3 of any cameras, any batch, raw images'])
 def test_equals_pytorch(exported, frame, python, tmp_path, name):
     cfg, _, checkpoint, graph = exported(name)
     (tmp_path / 'model.onnx').write_bytes(graph)

@@ -88,7 +88,8 @@ def test_inputs_outputs_and_metadata(case):
 
 
 @pytest.mark.parametrize(
-    'name', ['v3 of any cameras, any batch', 'v2 of two cameras, any batch', 'cvt of two cameras, any batch']
+    'name',
+    ['v3 of any cameras, any batch, raw images', 'v2 of two cameras, any batch', 'cvt of two cameras, any batch'],
 )
 def test_opset_17_holds_no_later_operator(exported, name):
     proto = onnx.load_from_string(exported(name)[-1])

@@ -65,8 +65,8 @@ def three_frames(frame: dict, folder: Path, cameras: int) -> Path:
     ('name', 'cameras', 'suffix'),
     [
         ('v2', 6, '.onnx'),  # batches of one
-        ('v1 of four cameras, any batch, raw images', 4, '.onnx'),
-        ('v3 of any cameras, any batch', 5, '.xml'),
+        ('v1 of four cameras, any batch', 4, '.onnx'),
+        ('v3 of any cameras, any batch, raw images', 5, '.xml'),
     ],
 )
 def test_predicts_what_the_checkpoint_predicts(exported, frame, tmp_path, capsys, name, cameras, suffix):
