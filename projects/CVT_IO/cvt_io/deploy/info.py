@@ -54,7 +54,7 @@ class GraphInfo:
         channel_order: ``RGB``.
         mean: (R, G, B), for images in [0, 1].
         std: (R, G, B), for images in [0, 1].
-        precision: ``fp32`` or ``fp16``.
+        precision: ``fp32``, ``fp16`` or ``int8``.
         label_groups: label groups of the config's head.
         outputs: names of the logits' channels.
         thresholds: probability thresholds of the config's metric, or ``None`` if it has none.

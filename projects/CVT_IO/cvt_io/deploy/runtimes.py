@@ -60,6 +60,14 @@ def _has_bf16() -> bool:
     return 'BF16' in openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
+def slow_int8() -> str | None:
+    """Why quantised graphs may not be faster on this processor, or ``None`` if they should be."""
+    cpuinfo = Path('/proc/cpuinfo')
+    if not cpuinfo.is_file() or {'avx512_vnni', 'avx_vnni'}.intersection(cpuinfo.read_text().split()):
+        return None
+    return 'int8 may not be faster here: the processor has no int8 dot products (avx512_vnni or avx_vnni)'
+
+
 def describe_runtime(name: str) -> str:
     """Package and version, for example ``onnxruntime 1.32.0``."""
     package = name.removesuffix('-bf16')
