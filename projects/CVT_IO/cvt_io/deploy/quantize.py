@@ -58,9 +58,7 @@ def layer_groups(proto: ModelProto) -> dict[str, list[str]]:
 def _layers(graph: GraphProto) -> Iterator[tuple[NodeProto, str]]:
     """Nodes with constant weights that depend on the images, and the names of their weights or biases."""
     constants = {tensor.name for tensor in graph.initializer}
-    bias = {
-        node.input[0]: node.input[1] for node in graph.node if node.op_type == 'Add' and node.input[1] in constants
-    }
+    bias = {node.input[0]: node.input[1] for node in graph.node if node.op_type == 'Add' and node.input[1] in constants}
     bias |= {
         node.input[1]: node.input[0] for node in graph.node if node.op_type == 'Add' and node.input[0] in constants
     }

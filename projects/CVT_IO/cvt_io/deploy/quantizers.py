@@ -123,6 +123,7 @@ def onnxruntime_writer(
         chosen = [*nodes, *_between(proto, nodes)]
         quantizer = qdq.QDQQuantizer(shapes, True, False, signed, unsigned, ranges, chosen, [], types, {})
         quantizer.quantize_model()
+        quantizer.model.topological_sort()
         found = quantizer.model.model
         del found.graph.value_info[:]
         onnx.helper.set_model_props(found, dict(metadata))
@@ -151,11 +152,10 @@ def _between(proto: ModelProto, nodes: Collection[str]) -> list[str]:
 def _reader(tools: Any, frames: Frames) -> Any:
     class Reader(tools.CalibrationDataReader):
         def __init__(self) -> None:
-            self.frames = iter(frames)
+            self.frames = map(dict, frames)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            frame = next(self.frames, None)
-            return frame and dict(frame)
+            return next(self.frames, None)
 
     return Reader()
 
@@ -171,11 +171,11 @@ def openvino_writer(proto: ModelProto, frames: Frames, metadata: Mapping[str, st
         weight = node.input_value(1).get_node() if node.get_type_name() == 'GroupConvolution' else None
         if weight is not None and weight.get_type_name() == 'Reshape':
             array = weight.input_value(0).get_node().data.reshape(weight.get_output_shape(0))
-            node.input(1).replace_source_output(openvino.opset13.constant(array, name=weight.get_friendly_name()).output(0))
+            node.input(1).replace_source_output(
+                openvino.opset13.constant(array, name=weight.get_friendly_name()).output(0)
+            )
     original = model.clone()
-    weights = {
-        _name(node): node.input_value(1) for node in original.get_ops() if _name(node) in nodes
-    }
+    weights = {_name(node): node.input_value(1) for node in original.get_ops() if _name(node) in nodes}
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         quantised = nncf.quantize(
             model,

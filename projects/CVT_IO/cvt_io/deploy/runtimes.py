@@ -18,6 +18,7 @@ Run = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 ONNXRUNTIME, OPENVINO, OPENVINO_BF16 = 'onnxruntime', 'openvino', 'openvino-bf16'
 RUNTIMES = (ONNXRUNTIME, OPENVINO, OPENVINO_BF16)
+CPUINFO = Path('/proc/cpuinfo')
 
 
 def open_runtime(name: str, graph: bytes | Path, threads: int | None = None) -> Run:
@@ -25,7 +26,7 @@ def open_runtime(name: str, graph: bytes | Path, threads: int | None = None) -> 
 
     Args:
         name: one of :data:`RUNTIMES`.
-        graph: content of an ONNX file or, for OpenVINO, the path of an ``.xml`` file with a ``.bin`` next to it.
+        graph: content or path of an ONNX file or, for OpenVINO, path of an ``.xml`` file with a ``.bin`` next to it.
         threads: number of threads; defaults to PyTorch's.
 
     Raises:
@@ -62,8 +63,7 @@ def _has_bf16() -> bool:
 
 def slow_int8() -> str | None:
     """Why quantised graphs may not be faster on this processor, or ``None`` if they should be."""
-    cpuinfo = Path('/proc/cpuinfo')
-    if not cpuinfo.is_file() or {'avx512_vnni', 'avx_vnni'}.intersection(cpuinfo.read_text().split()):
+    if not CPUINFO.is_file() or {'avx512_vnni', 'avx_vnni'}.intersection(CPUINFO.read_text().split()):
         return None
     return 'int8 may not be faster here: the processor has no int8 dot products (avx512_vnni or avx_vnni)'
 

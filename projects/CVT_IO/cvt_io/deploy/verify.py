@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from tqdm import tqdm
 
+from ..fileio.checkpoint import load_weights
 from ..models import CVTIOSegmentor
 from ..runtime.batches import build_loader
 from ..runtime.config import build_model
@@ -49,22 +50,37 @@ def largest_error(run: Run, model: CVTIOSegmentor, batches: Iterable[Mapping[str
     return float(np.max(errors))  # unlike max(), propagates NaN
 
 
-def evaluate(run: Run, cfg: Config, info: GraphInfo) -> dict[str, float]:
+@torch.inference_mode()
+def evaluate(run: Run, cfg: Config, info: GraphInfo, checkpoint: str | None = None) -> dict[str, float]:
     """Computes the config's metrics on its test set with a graph.
 
     Args:
         run: the graph.
         cfg: the config, whose data set, pipeline and evaluator are used.
         info: metadata of the graph.
+        checkpoint: weights of the PyTorch model, to which the logits are compared.
+
+    Returns:
+        The metrics and, with a checkpoint, the largest and the root mean square difference of a logit.
     """
-    model = build_model(cfg)  # for its preprocessor and head; the weights are not used
+    model = build_model(cfg).eval()  # its preprocessor and head; the weights are used only for comparison
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    differences = []
     loader = build_loader(cfg, 'test_dataloader', **({} if info.batch is None else dict(batch_size=info.batch)))
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     evaluator = Evaluator([METRICS.build(dict(part)) for part in evaluators])
     frames = 0
     for batch in tqdm(loader, desc='test', unit='batch'):
         logits = torch.from_numpy(run(graph_inputs(model, batch, info.imgs == 'uint8')))
+        if checkpoint is not None:
+            difference = logits - model.bev_logits(**model.data_preprocessor(dict(batch))['inputs'])
+            differences.append((difference.abs().max().item(), difference.square().mean().item()))
         samples = model.head.predict(logits, batch['data_samples'])
         evaluator.process(samples, batch)
         frames += len(samples)
-    return evaluator.evaluate(frames)
+    metrics = evaluator.evaluate(frames)
+    if differences:
+        largest, squared = np.max(differences, axis=0)[0], np.mean(differences, axis=0)[1]
+        metrics |= {'logits/largest_difference': float(largest), 'logits/rms_difference': float(np.sqrt(squared))}
+    return metrics
