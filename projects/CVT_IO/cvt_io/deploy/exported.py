@@ -85,7 +85,8 @@ class ExportedSegmentor(CVTIOSegmentor):
             try:
                 logits = self._run({k: v[start : start + size] for k, v in zip(INPUTS, inputs, strict=True)})
             except Exception as error:  # the runtimes' errors share no other base class
-                raise DeployError(f'{self._path}: cannot run: {str(error).strip().splitlines()[0]}') from error
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                raise DeployError(f'{self._path}: cannot run: {reason}') from error
             expected = (min(size, total - start), len(self.info.outputs), *self.info.bev_grid['size'])
             if logits.shape != expected:
                 raise DeployError(f'{self._path}: expected logits of {expected}, found {logits.shape}')

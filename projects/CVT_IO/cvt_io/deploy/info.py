@@ -133,7 +133,7 @@ class GraphInfo:
             raise DeployError(f'{path}: no such file')
         if path.stat().st_size > _LARGEST_FILE:
             raise DeployError(f'{path}: expected at most {_LARGEST_FILE >> 30} GiB, found {path.stat().st_size} bytes')
-        found = _ir_metadata(path) if path.suffix == '.xml' else _onnx_metadata(path)
+        found: Mapping[str, str | bytes] = _ir_metadata(path) if path.suffix == '.xml' else _onnx_metadata(path)
         values = {}
         for name in (field.name for field in fields(cls)):
             if name not in found:
@@ -141,7 +141,7 @@ class GraphInfo:
             values[name] = _parse(found[name], f'{path}: metadata: {name}')
             expected = _EXPECTED.get(name)
             if expected is not None and not _holds(expected[0], values[name]):
-                raise DeployError(f'{path}: metadata: {name}: expected {expected[1]}, found {found[name]:.60}')
+                raise DeployError(f'{path}: metadata: {name}: expected {expected[1]}, found {found[name]!r:.60}')
         info = cls(**values)
         if info.outputs not in ([*info.label_groups], [*info.label_groups, CENTER]):
             raise DeployError(f'{path}: metadata: outputs: expected the label groups, found {info.outputs!r:.60}')
@@ -158,7 +158,7 @@ class GraphInfo:
             expected, found = getattr(wanted, name), getattr(self, name)
             if found != expected:
                 raise DeployError(
-                    f'{path}: {name}: expected {expected} as in {cfg.filename}, found {found} (exported from '
+                    f'{path}: {name}: expected {expected} as in {cfg.filename}, found {found!s:.200} (exported from '
                     f'{self.config})'
                 )
 
@@ -195,9 +195,9 @@ def _tensors(
     }
 
 
-def _onnx_metadata(path: Path) -> dict[str, str]:
+def _onnx_metadata(path: Path) -> dict[str, str | bytes]:
     onnx = require('onnx')
-    try:
+    try:  # a value that is not UTF-8 is of type bytes
         return {prop.key: prop.value for prop in onnx.load(path, load_external_data=False).metadata_props}
     except Exception as error:  # protobuf's error is private to its implementation
         raise DeployError(f'{path}: cannot read: truncated, damaged or not an ONNX file') from error
@@ -213,13 +213,13 @@ def _ir_metadata(path: Path) -> dict[str, str]:
         raise DeployError(f'{path}: cannot read: truncated, damaged, not OpenVINO IR, or without its .bin') from error
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str | bytes, where: str) -> Any:
     if len(text) > _LONGEST:
         raise DeployError(f'{where}: expected at most {_LONGEST} characters, found {len(text)}')
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DeployError(f'{where}: expected JSON, found {text:.60}') from error
+        raise DeployError(f'{where}: expected JSON, found {text!r:.60}') from error
 
 
 def _is_count(value: Any, lowest: int = 1) -> bool:
@@ -245,6 +245,7 @@ def _is_number(value: Any) -> bool:
 #: What the values that we use have to be: check, description.
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     'format_version': (lambda value: value == FORMAT_VERSION, f'{FORMAT_VERSION}, as of this release'),
+    'config': (is_name, 'a name'),
     'image_size': (lambda value: _is_list(value, _is_count, 2), 'height and width'),
     'top_crop': (lambda value: _is_count(value, 0), 'a number of rows'),
     'bev_grid': (_is_grid, f'size (at most {_MOST_PIXELS} cells), metres and offset'),
