@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 import onnx
+import openvino
 import torch
 from PIL import Image
 
@@ -101,6 +102,13 @@ def graphs(folder: Path) -> list[bytes]:
     info = GraphInfo.from_config(load_config(str(TOY_CONFIG)), GraphOptions())
     onnx.helper.set_model_props(model, info.to_metadata())
     return [model.SerializeToString()]
+
+
+def irs(folder: Path) -> list[bytes]:
+    """The same graph as OpenVINO's IR; its weights stay next to where the readers find it."""
+    (folder / 'x.onnx').write_bytes(graphs(folder)[0])
+    openvino.save_model(openvino.convert_model(folder / 'x.onnx'), folder / 'x.xml')
+    return [(folder / 'x.xml').read_bytes()]
 
 
 def _saved(image: Image.Image, options: dict[str, Any]) -> bytes:

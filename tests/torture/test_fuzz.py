@@ -46,6 +46,7 @@ KINDS = {
     'converted': Kind('converted checkpoint', '.ckpt', seeds.originals, ARCHIVE, examples=1000),
     'mmdet3d': Kind('input', '.pkl', seeds.mmdet3d_pickles, mutations.pickle_mutator(seeds.mmdet3d_trees())),
     'ONNX': Kind('ONNX graph', '.onnx', seeds.graphs, mutations.mutate_bytes),
+    'OpenVINO': Kind('ONNX graph', '.xml', seeds.irs, mutations.mutate_bytes, examples=3000),
 }
 
 

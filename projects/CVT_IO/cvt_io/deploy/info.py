@@ -209,7 +209,7 @@ def _ir_metadata(path: Path) -> dict[str, str]:
         model = core.read_model(path)
         names = [field.name for field in fields(GraphInfo) if model.has_rt_info([_SECTION, field.name])]
         return {name: str(model.get_rt_info([_SECTION, name]).value) for name in names}
-    except RuntimeError as error:  # base class of OpenVINO's errors
+    except (RuntimeError, UnicodeDecodeError) as error:  # the first is the base class of OpenVINO's errors
         raise DeployError(f'{path}: cannot read: truncated, damaged, not OpenVINO IR, or without its .bin') from error
 
 
