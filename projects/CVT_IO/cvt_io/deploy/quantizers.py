@@ -25,15 +25,15 @@ Writer = Callable[[Collection[str], Path], None]
 Frames = Sequence[Mapping[str, np.ndarray]]
 _LARGE = 512
 _INT8_TABLE = 16384
-_SMALL_VALUES = 8
+_INT8_VALUES, _FP16_VALUES = 8, 64
 
 
 def compact(proto: ModelProto) -> None:
     """Prepares a graph for quantisation, in place.
 
     Transposed weights become constants, as the quantisers expect. Other large constants are stored in a smaller type:
-    without loss if possible, otherwise those between -8 and 8, such as learned positions, in fp16 or, from 16,384
-    numbers, int8. Coordinates in pixels or metres stay as they are.
+    without loss if possible, otherwise numbers up to 64 in fp16 and large tables of numbers up to 8, such as learned
+    positions, in int8. Coordinates in pixels stay as they are.
 
     Raises:
         DeployError: the graph is quantised already.
@@ -87,9 +87,9 @@ def _smaller(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
             if np.array_equal(array.astype(dtype).astype(array.dtype), array):
                 return array.astype(dtype), None
     largest = np.abs(array).max()
-    if not is_float or not largest <= _SMALL_VALUES:
+    if not is_float or not largest <= _FP16_VALUES:
         return array, None
-    if array.size < _INT8_TABLE:
+    if array.size < _INT8_TABLE or largest > _INT8_VALUES:
         return array.astype(np.float16), None
     scale = np.float32(largest / 127)
     return np.rint(array / scale).astype(np.int8), np.asarray(scale)
