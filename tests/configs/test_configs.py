@@ -39,6 +39,7 @@ OTHERS = {
     'toy/cvt_toy': (2, (48, 48)),
     'cvt_io_v3_road': (1, (200, 200)),
     'cvt_io_v3_joint': (5, (200, 200)),
+    'cvt_io_v3_b40': (2, (200, 200)),
 } | {
     f'{folder}cvt_io_v3{part}{toy}': (2, size)
     for part in ('', '_no_lift', '_no_latents', '_no_gate')
@@ -97,6 +98,20 @@ def test_other_settings(name):
     with torch.no_grad():
         logits = model.eval().bev_logits(images, intrinsics, poses.expand(1, 2, 4, 4))
     assert logits.shape == (1, outputs, *size)
+
+
+def test_recipe_of_v3():
+    """As many samples as in the notes' recipe, in steps of 40; all images and flips before packing, none in tests."""
+    config, notes = (load_config(str(CONFIGS / f'{name}.py')) for name in ('cvt_io_v3_b40', 'cvt_io_v3'))
+    train, base = config.train_cfg, notes.train_cfg
+    assert train.max_iters * train.base_batch_size == base.max_iters * base.base_batch_size
+    assert train.val_interval == config.default_hooks.checkpoint.interval == 28_130 // 40
+    assert config.train_cfg.base_batch_size == config.auto_scale_lr.base_batch_size == 8 * 5
+    steps = [step['type'] for step in config.train_dataloader.dataset.pipeline]
+    assert steps[1:3] == ['CVTIOResizeCrop', 'CVTIOGeometricAugment'] and steps[-2:] == [
+        *('CVTIORandomFlip', 'CVTIOPackInputs')
+    ]
+    assert config.model == notes.model and config.test_dataloader == notes.test_dataloader
 
 
 def test_road_setting():
