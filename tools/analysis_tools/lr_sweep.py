@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--models', nargs='+', choices=MODELS, default=[*MODELS], help='default: all three')
     parser.add_argument('--rates', nargs='+', type=float, default=RATES, help='peak rates (default: %(default)s)')
     parser.add_argument('--depths', nargs='+', type=cli.positive_int, default=DEPTHS, help='L (default: %(default)s)')
-    parser.add_argument('--steps', type=cli.positive_int, default=600, help='of 8 frames (default: %(default)s)')
+    parser.add_argument('--steps', type=cli.positive_int, default=600, help='of 4 frames (default: %(default)s)')
     parser.add_argument('--jobs', type=cli.positive_int, default=1, help='runs at a time, one core each (default: 1)')
     for flag, folder, what in (('--data', 'data', 'worlds'), ('--out', 'work_dirs/lr_sweep', 'runs, table and figure')):
         parser.add_argument(
