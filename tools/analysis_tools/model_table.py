@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Reproduces the notes' table next to our figures: ``python tools/analysis_tools/model_table.py``."""
+"""All models in one table, next to the notes' figures: ``python tools/analysis_tools/model_table.py``."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from projects.CVT_IO.cvt_io.analysis.complexity import count_complexity
 from projects.CVT_IO.cvt_io.analysis.latency import time_in_turn
 from projects.CVT_IO.cvt_io.analysis.notes import notes_table
 from projects.CVT_IO.cvt_io.analysis.steps import inference_step
-from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, base_of, markdown, read_result
+from projects.CVT_IO.cvt_io.analysis.table import Row, as_data, base_of, markdown, read_result, read_toy
 from projects.CVT_IO.cvt_io.fileio.atomic import write_json, write_result
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.batches import image_size, random_batch
@@ -25,19 +25,20 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
-        description="Print the original notes' table of eleven models (IoU, Params, FLOPs, Cost-Time) next to our own "
-        'figures. IoU is taken from results of tools/test.py.'
+        description="Print all models in one table (Params, MACs, time, IoU), and the notes' table (Params, FLOPs, "
+        'Cost-Time) next to our own figures.'
     )
     parser.add_argument(
         '--configs',
         nargs='+',
-        default=[str(CONFIGS / f'{name}.py') for name in notes_table()],
+        default=[str(CONFIGS / f'{name}.py') for name in (*notes_table(), 'cvt_io_v3')],
         metavar='CONFIG',
-        help="rows of the table (default: the notes' eleven); ratios are relative to cvt if present, else to the first",
+        help="rows (default: the notes' eleven and cvt_io_v3); times are relative to cvt if present, else to the first",
     )
     parser.add_argument(
         '--results', type=Path, metavar='DIR', help='folder with files <config name>.json of tools/test.py --out'
     )
+    parser.add_argument('--toy', type=Path, metavar='FILE', help='table.json of tools/analysis_tools/toy_benchmark.py')
     parser.add_argument('--samples', type=cli.positive_int, default=15, help='timed calls (default: %(default)s)')
     parser.add_argument('--no-timing', action='store_true', help='do not time our models')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='fold BatchNorms into convolutions while timing')
@@ -54,10 +55,12 @@ def main() -> None:
     if args.results and not args.results.is_dir():
         sys.exit(f'error: --results {args.results}: no such folder')
     device = require_device(args.device)
+    toy = read_toy(args.toy) if args.toy else {}
     rows, steps = {}, {}
     for name, cfg in load_configs(args.configs, '--configs').items():
         model = build_model(cfg)
-        rows[name] = Row(name, count_complexity(model, image_size(cfg)), read_result(args.results, name))
+        count, iou = count_complexity(model, image_size(cfg)), read_result(args.results, name)
+        rows[name] = Row(name, count, iou, toy=toy.get(name, ()))
         steps[name] = inference_step(model.to(device), [random_batch(cfg, 1)], device, fuse=args.fuse_conv_bn)
     machine = mode = None
     if not args.no_timing:
