@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--seeds', nargs='+', type=int, help=f'default: 0 for each model, then 1 for {", ".join(REPEATED)}'
     )
-    parser.add_argument('--steps', type=cli.positive_int, default=1500, help='of 8 frames (default: %(default)s)')
+    parser.add_argument('--steps', type=cli.positive_int, default=3000, help='of 8 frames (default: %(default)s)')
     parser.add_argument('--jobs', type=cli.positive_int, default=1, help='runs at a time, one core each (default: 1)')
     for flag, folder, what in (('--data', 'data', 'worlds'), ('--out', 'work_dirs/toy_benchmark', 'runs and table')):
         parser.add_argument(
