@@ -10,6 +10,7 @@ import torch
 
 from projects.CVT_IO.cvt_io.analysis import memory
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config
+from tests.analysis.test_table import tables
 from tests.tiny import REPO, TINY_OPTIONS, TOY_CONFIG, as_arguments
 from tests.tools.in_process import run_tool
 
@@ -134,11 +135,13 @@ def test_table_in_markdown_and_json(tmp_path, capsys):
     assert run_tool(TABLE, *words) is None
     assert out.read_text() == capsys.readouterr().out
     rows = [line for line in out.read_text().splitlines() if line.startswith('| cvt')]
-    assert [row.split(' | ')[2] for row in rows] == ['not measured', '0.375']
+    assert [row.split(' | ')[5] for row in rows] == ['–', '0.375']
     models = json.loads(out.with_suffix('.json').read_text())['models']
     assert models['cvt_toy']['ours']['iou_050'] == 0.375
     assert models['cvt_io_v2_2_toy']['ours']['cost']['ratio'] == 1  # without cvt the first row is the base
-    assert out.read_text().splitlines()[0].endswith('| of cvt | ours | of cvt_io_v2_2_toy |')
+    assert out.read_text().startswith(
+        '| config | Params | MACs | time, of cvt_io_v2_2_toy | IoU, notes | IoU, nuScenes |'
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,18 +170,19 @@ def test_constant_map_of_one_of_several_metrics(tmp_path, options, capsys):
     assert (tmp_path / 'several.json').read_text() == (tmp_path / f'{TOY_CONFIG.stem}.json').read_text()
 
 
-def test_docs_have_the_tools_table(capsys):
-    """All columns but our IoU and times."""
-    assert run_tool(TABLE, '--no-timing') is None
-
-    def static(text: str) -> list[list[str]]:
-        rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()]
-        return [[*row[:2], *row[3:11]] for row in rows if len(row) == 13 and row[0] != '---']
-
-    tool, page = static(capsys.readouterr().out), static((REPO / 'docs/results.md').read_text())
-    assert len(tool) == 12 and page == tool
-
-    rows = [f'| {row[0]} | {row[1]} | {millions(row[4])} M | {float(row[7][:-1]):.1f} G |' for row in page[1:]]
+def test_docs_have_the_tools_tables(capsys):
+    """All columns but the times; the README has some of them."""
+    assert run_tool(TABLE, '--no-timing', '--toy', REPO / 'docs/logs/toy-1/table.json') is None
+    models, notes = tables(capsys.readouterr().out)
+    assert len(models) == 12 and len(notes) == 11
+    page = [row for table in tables((REPO / 'docs/results.md').read_text()) for row in table]
+    for row in (*models, *notes):
+        assert any(row.items() <= found.items() for found in page), row['config']
+    rows = [
+        f'| {row["config"]} | {millions(row["Params"])} M | {float(row["MACs"][:-1]):.1f} G | {row["IoU, notes"]} | '
+        f'{row["IoU, toy world"]} |'
+        for row in models
+    ]
     readme = re.sub(r'\[(\w+)\]\([^)]*\)( \(baseline\))?', r'\1', (REPO / 'README.md').read_text())
     assert [line for line in readme.splitlines() if line.startswith('| cvt')] == rows
 

@@ -5,4 +5,4 @@ from .runtime import runner
 
 __all__ = ['datasets', 'engine', 'evaluation', 'models', 'runner', 'visualization']
 
-__version__ = '0.5.0'
+__version__ = '0.6.0'
