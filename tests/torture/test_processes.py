@@ -184,7 +184,7 @@ def test_all_end_and_name_the_cause(name, tmp_path):
         'train_dataloader.num_workers': 1,
         'val_dataloader.num_workers': 1,
         'val_dataloader.batch_size': 1,
-        'env_cfg.dist_cfg.timeout': 10,
+        'env_cfg.dist_cfg.timeout': 10 if name == 'hangs' else 300,  # on a busy machine, 10 s of silence are normal
     }
     launch = [sys.executable, REPO / 'tools/train.py', TOY_CONFIG]
     if death.processes > 1:

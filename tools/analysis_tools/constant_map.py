@@ -52,6 +52,7 @@ def metric_label_groups(cfg: Config) -> tuple[LabelGroup, ...]:
 def count(cfg: Config) -> dict[str, np.ndarray]:
     """Number of frames in which each cell is positive, and in which it counts: (2, h, w) by label group."""
     dataset = build_dataset(cfg, 'test_dataloader')
+    dataset.full_init()
     groups = metric_label_groups(cfg)
     counts = {group.name: np.zeros((2, *dataset.bev_grid.size), int) for group in groups}
     for i in tqdm(range(len(dataset)), desc='labels', unit='frame'):

@@ -28,6 +28,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     dataset = build_nuscenes_dataset(cfg, f'{args.split}_dataloader')
     dataset.skip_broken = False  # report every frame
+    dataset.full_init()
     broken = 0
     with tqdm(total=len(dataset), unit='frame', file=sys.stderr) as bar:
         for start in range(0, len(dataset), CHUNK):
