@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
 import re
 import runpy
 import shlex
@@ -131,7 +132,8 @@ def command_problems(words: list[str], root: Path) -> list[str]:
         return [f'make {target}' for target in targets if target not in make_targets(root)]
     if Path(program).name in ('python', 'python3.11') and arguments and arguments[0].endswith('.py'):
         return unknown_options(arguments[0], arguments[1:], root) if (root / arguments[0]).is_file() else arguments[:1]
-    if '/' in program or program in KNOWN_WORDS or shutil.which(program):
+    activated = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'  # as the documents assume
+    if '/' in program or program in KNOWN_WORDS or shutil.which(program, path=activated):
         return []
     return [program]
 
