@@ -13,7 +13,6 @@ from projects.CVT_IO.cvt_io.deploy.runtimes import ONNXRUNTIME, open_runtime
 from projects.CVT_IO.cvt_io.deploy.verify import TOLERANCES, largest_error
 from projects.CVT_IO.cvt_io.errors import DataError
 from projects.CVT_IO.cvt_io.fileio.atomic import write_result
-from projects.CVT_IO.cvt_io.fileio.checkpoint import load_weights
 from projects.CVT_IO.cvt_io.runtime import command_line as cli
 from projects.CVT_IO.cvt_io.runtime.batches import CAMERAS, random_batch, test_batches
 from projects.CVT_IO.cvt_io.runtime.config import build_model, load_config, require_data
@@ -79,8 +78,7 @@ def main() -> None:
 
 def verify(cfg: Config, checkpoint: str, graph: bytes, options: GraphOptions) -> None:
     """Prints the largest errors. Raises a ``DeployError`` if one exceeds the tolerance."""
-    model = build_model(cfg)
-    load_weights(model, checkpoint)
+    model = build_model(cfg, checkpoint)
     sizes = (1, 3) if options.dynamic_batch else (1,)  # traced with 2
     batches = {f'noise, batch {size}': [random_batch(cfg, size, options.cameras)] for size in sizes}
     if options.dynamic_cameras:

@@ -10,17 +10,13 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from ..fileio.checkpoint import load_weights
 from ..models import CVTIOSegmentor
 from ..runtime.config import build_model
 
 
 def prepare_model(cfg: Config, checkpoint: str | None, device: torch.device) -> CVTIOSegmentor:
     """Builds the model of a config on a device, with random weights unless a checkpoint is given."""
-    model = build_model(cfg)
-    if checkpoint is not None:
-        load_weights(model, checkpoint)
-    return model.to(device)
+    return build_model(cfg, checkpoint).to(device)
 
 
 def inference_step(

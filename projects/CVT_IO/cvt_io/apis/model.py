@@ -12,7 +12,6 @@ from mmengine.config import Config, ConfigDict
 from ..deploy.exported import ExportedSegmentor, as_config, is_exported
 from ..deploy.extras import DeployError
 from ..deploy.info import GraphInfo
-from ..fileio.checkpoint import load_weights
 from ..models import CVTIOSegmentor
 from ..runtime.config import ConfigError, build_model, load_config, merge_options
 from ..zoo.catalogue import REPOSITORY, WeightFile, find, published_weights, read_catalogue
@@ -70,9 +69,7 @@ def load_model(cfg: Config, weights: str | Path, device: torch.device) -> CVTIOS
         if cfg.get('model'):  # not read from the file
             info.check_config(cfg, path)
         return ExportedSegmentor(path, info)
-    model = build_model(cfg)
-    load_weights(model, weights)
-    return model.to(device).eval()
+    return build_model(cfg, weights).to(device).eval()
 
 
 def _find_weights(weights: str | Path | None) -> Path:

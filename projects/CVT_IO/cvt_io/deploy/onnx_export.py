@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import torch
 from mmengine.config import Config
 
-from ..fileio.checkpoint import load_weights
 from ..runtime.config import build_model
 from .extras import DeployError, require
 from .graph import INPUTS, OUTPUT, GraphOptions, dynamic_shapes, trace
@@ -53,9 +52,7 @@ def export_onnx(
         raise DeployError(f'opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}')
     if options.dynamic_cameras and cfg.model.neck.type != 'CVTIOLiftNeck':
         raise DeployError(f'dynamic cameras: expected a CVTIOLiftNeck, found a {cfg.model.neck.type}')
-    model = build_model(cfg)
-    if checkpoint is not None:
-        load_weights(model, checkpoint)
+    model = build_model(cfg, checkpoint)
     with _quiet():
         program = torch.onnx.export(
             trace(cfg, model, options),

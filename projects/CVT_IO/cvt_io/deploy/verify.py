@@ -12,7 +12,6 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from tqdm import tqdm
 
-from ..fileio.checkpoint import load_weights
 from ..models import CVTIOSegmentor
 from ..runtime.batches import build_loader
 from ..runtime.config import build_model
@@ -63,9 +62,7 @@ def evaluate(run: Run, cfg: Config, info: GraphInfo, checkpoint: str | None = No
     Returns:
         The metrics and, with a checkpoint, the largest and the root mean square difference of a logit.
     """
-    model = build_model(cfg).eval()  # its preprocessor and head; the weights are used only for comparison
-    if checkpoint is not None:
-        load_weights(model, checkpoint)
+    model = build_model(cfg, checkpoint).eval()  # its preprocessor and head; the weights only for comparison
     differences = []
     loader = build_loader(cfg, 'test_dataloader', **({} if info.batch is None else dict(batch_size=info.batch)))
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]

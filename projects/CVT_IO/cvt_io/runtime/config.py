@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from ..datasets import CVTIONuScenesDataset
 from ..datasets.wrappers import parts_of
 from ..errors import ConfigError, DataError
+from ..fileio.checkpoint import load_weights
 from ..models import CVTIOSegmentor
 from .model_checks import check_channels
 from .resolve import resolve_config, spread_settings
@@ -78,10 +79,11 @@ def load_configs(paths: Sequence[str], flag: str, cfg_options: dict[str, Any] | 
     return cfgs
 
 
-def build_model(cfg: Config) -> CVTIOSegmentor:
-    """The config's model, with random weights.
+def build_model(cfg: Config, checkpoint: str | Path | None = None) -> CVTIOSegmentor:
+    """The config's model, with random weights unless a checkpoint is given.
 
     Raises:
+        CheckpointError: the checkpoint cannot be read or does not fit.
         ConfigError: an argument of a part is unknown, missing or wrong, or it is another project's model.
     """
     with _config_errors(f'{cfg.filename}: model'):
@@ -92,6 +94,8 @@ def build_model(cfg: Config) -> CVTIOSegmentor:
         check_channels(model, cfg.model)
     except ConfigError as error:
         raise ConfigError(f'{cfg.filename}: {error}') from error
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
     return model
 
 
