@@ -85,8 +85,7 @@ def main() -> None:
     unknown = sorted({*(args.keep_float or ())} - groups.keys())
     if unknown:
         raise DeployError(f'--keep-float {unknown[0]}: expected parts among {", ".join(groups)}')
-    calibration = training_frames(cfg, info, args.calibration_frames, args.seed)
-    frames = training_frames(cfg, info, args.test_frames, args.seed + 1)
+    calibration, frames = training_frames(cfg, info, (args.calibration_frames, args.test_frames), args.seed)
     suffix = args.out.suffix
     expected = outputs(open_runtime(RUNTIME_OF[suffix], args.model.read_bytes()), frames)
     layers = [name for names in groups.values() for name in names]

@@ -75,14 +75,16 @@ def _layers(graph: GraphProto) -> Iterator[tuple[NodeProto, str]]:
                 yield node, name
 
 
-def training_frames(cfg: Config, info: GraphInfo, count: int, seed: int) -> list[dict[str, np.ndarray]]:
+def training_frames(
+    cfg: Config, info: GraphInfo, counts: Sequence[int], seed: int
+) -> list[list[dict[str, np.ndarray]]]:
     """Inputs of a graph from the training set, without augmentation, spread evenly over it. No labels are needed.
 
     Args:
         cfg: the config; the images are loaded by its test pipeline.
         info: metadata of the graph.
-        count: number of frames; at most that of the training set.
-        seed: seed of the choice of one frame from each of ``count`` equal stretches.
+        counts: number of frames of each selection; at most that of the training set.
+        seed: seed of the first selection, of one frame from each of ``count`` equal stretches; the next has seed + 1.
 
     Raises:
         DataError: the training set is not prepared, or has another number of cameras than the graph.
@@ -96,15 +98,18 @@ def training_frames(cfg: Config, info: GraphInfo, count: int, seed: int) -> list
     require_data(cfg, 'train_dataloader')
     dataset = build_dataset(cfg, 'train_dataloader')
     dataset.full_init()
-    count = min(count, len(dataset))
-    offsets = np.random.default_rng(seed).random(count)
-    indices = ((np.arange(count) + offsets) * (len(dataset) / count)).astype(int)
     model = build_model(cfg)  # for its preprocessor
-    frames = [graph_inputs(model, pseudo_collate([dataset[int(i)]]), info.imgs == 'uint8') for i in indices]
-    cameras = frames[0]['imgs'].shape[1]
+    selections = []
+    for number, wanted in enumerate(counts):
+        count = min(wanted, len(dataset))
+        offsets = np.random.default_rng(seed + number).random(count)
+        indices = ((np.arange(count) + offsets) * (len(dataset) / count)).astype(int)
+        batches = (pseudo_collate([dataset[int(i)]]) for i in indices)
+        selections.append([graph_inputs(model, batch, info.imgs == 'uint8') for batch in batches])
+    cameras = selections[0][0]['imgs'].shape[1]
     if info.cameras not in (None, cameras):
         raise DeployError(f'the training set has {cameras} cameras, the graph {info.cameras}')
-    return frames
+    return selections
 
 
 def relative_error(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
