@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 
@@ -60,6 +61,19 @@ def test_peak_memory_counts_what_a_call_used_and_freed():
     step(1)
     for mib in (40, 160):
         assert peak_memory(lambda mib=mib: step(mib), CPU) / 2**20 == pytest.approx(mib, rel=0.1)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the peak of resident memory is known on Linux only')
+def test_garbage_of_earlier_calls_does_not_hide_the_peak():
+    garbage = [torch.ones(160 * 2**18)]
+    garbage.append(garbage)
+    del garbage
+
+    def step() -> None:
+        gc.collect()  # as Python does whenever it has allocated enough objects
+        torch.ones(40 * 2**18)
+
+    assert peak_memory(step, CPU) / 2**20 == pytest.approx(40, rel=0.1)
 
 
 def test_machine_and_devices():

@@ -15,7 +15,8 @@ SQUARE = Grid(size=(16, 16), metres=(32.0, 32.0), coarse=(2, 2))
 WIDE = Grid(size=(16, 40), metres=(8.0, 80.0), coarse=(2, 5))
 TALL = Grid(size=(24, 16), metres=(96.0, 16.0), coarse=(3, 2), offset=0.25)
 
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+# float64 shows that the formulas are the same; the rounding of float32 depends on the processor.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 
 
 def random_weights(module: nn.Module, seed: int = 0) -> nn.Module:

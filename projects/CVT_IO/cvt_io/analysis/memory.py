@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes  # noqa: TID251 - malloc_trim, without arguments
+import gc
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ def peak_memory(step: Callable[[], object], device: torch.device) -> int | None:
         step()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    gc.collect()  # otherwise garbage of earlier calls may be freed in the middle of this one
     try:
         ctypes.CDLL('libc.so.6').malloc_trim(0)  # return memory freed by earlier calls
         (_PROC / 'clear_refs').write_text('5')  # resets the peak
