@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import statistics
 import sys
 
 import pytest
@@ -54,26 +55,21 @@ def test_no_samples():
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='the peak of resident memory is known on Linux only')
-def test_peak_memory_counts_what_a_call_used_and_freed():
-    def step(mib: int) -> None:
-        torch.ones(mib * 2**18)
-
-    step(1)
-    for mib in (40, 160):
-        assert peak_memory(lambda mib=mib: step(mib), CPU) / 2**20 == pytest.approx(mib, rel=0.1)
-
-
-@pytest.mark.skipif(sys.platform != 'linux', reason='the peak of resident memory is known on Linux only')
-def test_garbage_of_earlier_calls_does_not_hide_the_peak():
-    garbage = [torch.ones(160 * 2**18)]
-    garbage.append(garbage)
-    del garbage
-
+@pytest.mark.parametrize('mib', [40, 160])
+def test_peak_memory_counts_what_a_call_used_and_freed(mib):
     def step() -> None:
         gc.collect()  # as Python does whenever it has allocated enough objects
-        torch.ones(40 * 2**18)
+        torch.ones(mib * 2**18)
 
-    assert peak_memory(step, CPU) / 2**20 == pytest.approx(40, rel=0.1)
+    def peak() -> float:
+        garbage = [torch.ones(200 * 2**18)]  # of an earlier call: must not be counted as freed by the step
+        garbage.append(garbage)
+        del garbage
+        return peak_memory(step, CPU) / 2**20
+
+    step()
+    # The kernel may reclaim pages of the process at any moment, so a single reading may be too low.
+    assert statistics.median(peak() for _ in range(5)) == pytest.approx(mib, rel=0.1)
 
 
 def test_machine_and_devices():
