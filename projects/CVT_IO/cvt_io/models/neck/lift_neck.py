@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ...geometry import BEVGrid
 from ..layers.camera_rays import Rig
-from ..layers.image_tokens import per_image
 from ..layers.metric_cells import MetricPosition
 from .coarse_grid import coarse_size
 from .image_neck import ImageNeck, to_tokens
@@ -80,15 +79,15 @@ class CVTIOLiftNeck(nn.Module):
         Returns:
             (b, d/4 + lift channels, height, width) of the fine BEV grid.
         """
-        coarse, lifted = per_image(self.coarse, features[1]), None
-        batch = coarse.shape[0]
+        batch, cameras = features[1].shape[:2]
+        coarse, lifted = self.coarse(features[1].flatten(0, 1)), None
         bev = self.position().expand(batch, -1, -1, -1)
         if self.has_lift:
-            tokens = self.image_neck(features[0].flatten(0, 1), coarse.flatten(0, 1))
-            lifted = self.lift(tokens.unflatten(0, features[0].shape[:2]), rig)
+            tokens = self.image_neck(features[0].flatten(0, 1), coarse)
+            lifted = self.lift(tokens.unflatten(0, (batch, cameras)), rig)
             bev = bev + self.down(lifted)
         if self.has_latents:
-            latents = self.encode(self.latent_array(batch, lifted), coarse, rig)
+            latents = self.encode(self.latent_array(batch, lifted), coarse.unflatten(0, (batch, cameras)), rig)
             bev = self.decode(bev, self.process(latents))
         bev = F.pixel_shuffle((bev + self.trunk(bev)).relu(), _MID // _FINE)
         return bev if lifted is None else torch.cat([bev, lifted], 1)
