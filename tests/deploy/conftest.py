@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
+from filelock import FileLock
 
 from projects.CVT_IO.cvt_io.deploy.graph import GraphOptions
 from projects.CVT_IO.cvt_io.deploy.onnx_export import export_onnx
@@ -34,15 +35,19 @@ CASES = {
 
 
 @pytest.fixture(scope='session')
-def exported(tmp_path_factory):
-    """By name of a case: config, options, checkpoint and graph."""
+def exported(tmp_path_factory, worker_id):
+    """By name of a case: config, options, checkpoint and graph; shared by the processes of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder if worker_id == 'master' else folder.parent
 
     @functools.cache
     def export(name: str):
         make_config, options, *opset = CASES[name]
-        cfg = make_config()
-        checkpoint = tiny_checkpoint(cfg, tmp_path_factory.mktemp('deploy') / 'tiny.pth')
-        return cfg, options, checkpoint, export_onnx(cfg, checkpoint, options, *opset)
+        cfg, checkpoint, graph = make_config(), shared / f'{name}.pth', shared / f'{name}.onnx'
+        with FileLock(shared / f'{name}.lock'):
+            if not graph.is_file():
+                graph.write_bytes(export_onnx(cfg, tiny_checkpoint(cfg, checkpoint), options, *opset))
+        return cfg, options, str(checkpoint), graph.read_bytes()
 
     return export
 
