@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..cvt_io.analysis.figures import COLORS, DPI
@@ -105,10 +104,8 @@ def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
 def plot(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Plots the final loss over the rate: one panel per model, one curve per depth and kind of weights."""
     models = [model for model in MODELS if any(result['model'] == model for result in results.values())]
-    figure, axes = plt.subplots(
-        1, len(models), sharex=True, sharey=True, squeeze=False, figsize=(4 * len(models), 4), dpi=DPI
-    )
-    figure.set_layout_engine('constrained')
+    figure = Figure(figsize=(4 * len(models), 4), dpi=DPI, layout='constrained')
+    axes = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)
     for model, ax in zip(models, axes[0], strict=True):
         groups = [(label, group) for label, group in by_setting(results).items() if group[0]['model'] == model]
         for color, (label, group) in zip(COLORS, groups, strict=False):
