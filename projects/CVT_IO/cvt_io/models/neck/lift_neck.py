@@ -80,6 +80,7 @@ class CVTIOLiftNeck(nn.Module):
             (b, d/4 + lift channels, height, width) of the fine BEV grid.
         """
         batch, cameras = features[1].shape[:2]
+        # Split into cameras only after it is upsampled: ONNX Runtime loses its blocked layout at a reshape.
         coarse, lifted = self.coarse(features[1].flatten(0, 1)), None
         bev = self.position().expand(batch, -1, -1, -1)
         if self.has_lift:
